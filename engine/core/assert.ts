@@ -1,0 +1,13 @@
+/** Bugs crash, with a sentence that says what should have held. Expected failures use WeirError instead. */
+export class AssertionError extends Error {
+  override readonly name = "AssertionError";
+}
+
+export function assert(condition: unknown, what: string): asserts condition {
+  if (!condition) throw new AssertionError(what);
+}
+
+/** The default branch of an exhaustive switch: a type error if a case is missing, a crash if the types lied. */
+export function unreachable(value: never): never {
+  throw new AssertionError(`unreachable: ${JSON.stringify(value)}`);
+}

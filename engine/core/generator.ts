@@ -1,0 +1,72 @@
+/** The one seam of the house: local, cloud, routed and metered generators all look like this. */
+import type { TokenId } from "./brand.ts";
+import type { ModelCard } from "./model.ts";
+import type { GenerationRequest } from "./request.ts";
+
+export interface TokenAlternative {
+  readonly token: TokenId;
+  /** The token alone as text; a part of a character shows as U+FFFD. */
+  readonly text: string;
+  /** The token's own bytes. */
+  readonly bytes: readonly number[];
+  /** Natural logarithm, of the model's distribution before temperature and penalties. */
+  readonly logprob: number;
+}
+
+export interface TokenLogprob extends TokenAlternative {
+  /** The most likely tokens, best first; as many as asked for. */
+  readonly top: readonly TokenAlternative[];
+}
+
+/** `stop`: an end token, a stop string or a stop token; `length`: max_tokens or the context length. */
+export type FinishReason = "stop" | "length";
+
+export interface Usage {
+  readonly promptTokens: number;
+  /** Prompt tokens that were not computed again. */
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+  /** Waiting for a slot, in ms. */
+  readonly queueMs: number;
+  /** From the slot to the first token, in ms. */
+  readonly prefillMs: number;
+  /** From the first token to the last, in ms. */
+  readonly decodeMs: number;
+}
+
+export type GenerationEvent =
+  /** Always first: the request is admitted and its prompt is within the context. */
+  | { readonly kind: "started"; readonly promptTokens: number }
+  /** Only with `echo`: the whole prompt, once. The first token's log-probability is null: nothing stands before it. */
+  | {
+      readonly kind: "prompt";
+      readonly text: string;
+      readonly tokens: readonly TokenId[];
+      readonly logprobs: readonly (TokenLogprob | null)[] | undefined;
+    }
+  /** Some of the answer. `tokens` are those whose text this event completes; text may be empty (half a character). */
+  | {
+      readonly kind: "text";
+      readonly text: string;
+      readonly tokens: readonly TokenId[];
+      readonly logprobs: readonly TokenLogprob[];
+    }
+  /** Always last. */
+  | { readonly kind: "finished"; readonly reason: FinishReason; readonly usage: Usage };
+
+export interface Generator {
+  /**
+   * Errors are WeirErrors, thrown by the iterator; those of admission (too long, full, unknown model) before `started`.
+   * Aborting the signal, or leaving the iterator, ends the work within one step.
+   */
+  generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
+}
+
+/** What the server needs besides generation: which models there are, and their tokenizers. */
+export interface ModelDirectory {
+  /** The default model first. */
+  list(): readonly ModelCard[];
+  find(name: string): ModelCard | undefined;
+  tokenize(model: string, text: string, addSpecial: boolean): Promise<readonly TokenId[]>;
+  detokenize(model: string, tokens: readonly TokenId[]): Promise<string>;
+}

@@ -1,0 +1,33 @@
+/** What the rest of the house may know about a model without opening its files. */
+import type { TokenId } from "./brand.ts";
+
+export type WeightPrecision = "q4" | "q8" | "f32";
+export type KvPrecision = "f32" | "int8";
+
+export interface ModelGeometry {
+  readonly layers: number;
+  readonly hidden: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly vocabSize: number;
+}
+
+export interface ModelCard {
+  /** The name that clients send as `model`. */
+  readonly name: string;
+  readonly geometry: ModelGeometry;
+  readonly weights: WeightPrecision;
+  readonly kv: KvPrecision;
+  /** Prompt and answer together, in tokens. */
+  readonly contextLength: number;
+  /** Put before every prompt by the tokenizer where the model wants one. */
+  readonly bosToken: TokenId | undefined;
+  /** Any of these ends an answer (finish_reason `stop`) unless the request says ignore_eos. */
+  readonly endTokens: readonly TokenId[];
+  /** Seconds since 1970, for `/v1/models`. */
+  readonly createdAt: number;
+  readonly hasChatTemplate: boolean;
+  /** Weights plus graph on disk, in bytes: what loading it costs at least. */
+  readonly weightBytes: number;
+}
