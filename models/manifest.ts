@@ -1,0 +1,61 @@
+/** `weir.json`: what an installed model says of itself. The schema is the type. */
+import { z } from "zod";
+
+const positive = z.int().min(1).max(2 ** 31);
+const token = z.int().min(0).max(2 ** 31);
+const digest = z.string().regex(/^[0-9a-f]{64}$/);
+
+export const ManifestFile = z.strictObject({
+  /** Relative to the model's folder; never outside it. */
+  name: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/),
+  bytes: z.int().min(0),
+  sha256: digest,
+});
+
+export const Manifest = z.strictObject({
+  weir: z.literal(1),
+  name: z.string().min(1).max(128),
+  architecture: z.string().min(1),
+  geometry: z.strictObject({
+    layers: positive,
+    hidden: positive,
+    heads: positive,
+    kvHeads: positive,
+    headDim: positive,
+    vocabSize: positive,
+  }),
+  contextLength: positive,
+  precision: z.strictObject({
+    weights: z.enum(["q4", "q8", "f32"]),
+    /** Elements that share a scale; 0 for f32. */
+    block: z.union([z.literal(0), z.literal(32), z.literal(64), z.literal(128)]),
+    /** True where the compiled weights equal the source's bit for bit after dequantising. */
+    lossless: z.boolean(),
+    kv: z.enum(["f32", "int8"]),
+    /** One scale a layer for int8 caches, keys then values; empty for f32. */
+    kvScales: z.array(z.strictObject({ key: z.number().positive(), value: z.number().positive() })),
+    /** Mean negative log-likelihood in nats a token on the calibration text, where it was measured. */
+    nll: z.strictObject({ f32: z.number(), chosen: z.number(), tokens: positive }).optional(),
+  }),
+  tokens: z.strictObject({ bos: token.nullable(), end: z.array(token) }),
+  source: z.strictObject({
+    kind: z.enum(["gguf", "safetensors"]),
+    /** File names only, no folders. */
+    files: z.array(z.strictObject({ name: z.string(), bytes: z.int().min(0), sha256: digest })),
+    /** sha256 over the dequantised f32 tensors in name order: equal for equal weights, whatever the format. */
+    weightsDigest: digest.optional(),
+    origin: z.string().optional(),
+  }),
+  licence: z.string().optional(),
+  hasChatTemplate: z.boolean(),
+  createdAt: z.int(),
+  compiler: z.string(),
+  files: z.array(ManifestFile),
+});
+export type Manifest = z.infer<typeof Manifest>;
+
+export const MANIFEST_NAME = "weir.json";
+export const GRAPH_NAME = "model.onnx";
+export const WEIGHTS_NAME = "model.onnx.data";
+export const TOKENIZER_NAME = "tokenizer.json";
+export const TOKENIZER_CONFIG_NAME = "tokenizer_config.json";
