@@ -83,7 +83,7 @@ interface Relation {
   readonly why: string;
 }
 
-/** The same relations as engine/core/limits.ts, in the words of the file. */
+/** Bounds that must agree; those of the engine are engine/core/limits.ts's, in the words of the file. */
 const RELATIONS: readonly Relation[] = [
   {
     paths: ["engine.step_tokens_max", "engine.rows_max"],
@@ -99,6 +99,26 @@ const RELATIONS: readonly Relation[] = [
     paths: ["engine.chunk_tokens_max", "engine.step_tokens_max"],
     holds: ({ engine }) => engine.chunk_tokens_max <= engine.step_tokens_max,
     why: "must be at most engine.step_tokens_max, since a chunk must fit into a step",
+  },
+  {
+    paths: ["server.receive_timeout_ms", "server.headers_timeout_ms"],
+    holds: ({ server }) => server.receive_timeout_ms >= server.headers_timeout_ms,
+    why: "must be at least server.headers_timeout_ms, since the headers are part of the request",
+  },
+  {
+    paths: ["server.choices_max", "server.generations_max"],
+    holds: ({ server }) => server.choices_max <= server.generations_max,
+    why: "must be at most server.generations_max, since each choice is a generation",
+  },
+  {
+    paths: ["server.prompts_max", "server.generations_max"],
+    holds: ({ server }) => server.prompts_max <= server.generations_max,
+    why: "must be at most server.generations_max, since each prompt is a generation",
+  },
+  {
+    paths: ["server.generations_max", "engine.waiting_max"],
+    holds: ({ server, engine }) => server.generations_max <= engine.waiting_max,
+    why: "must be at most engine.waiting_max, or such a request would never find room in the queue",
   },
 ];
 

@@ -45,15 +45,37 @@ export const SettingsSchema = z.strictObject({
       body_limit_bytes: whole(KIB, GIB)
         .default(8 * MIB)
         .meta({ description: "A larger request body is refused with 413." }),
+      header_limit_bytes: whole(1024, MIB)
+        .default(16 * KIB)
+        .meta({ description: "All header lines of one request together; more is refused with 431." }),
       connections_max: whole(1, 1_000_000)
         .default(1024)
-        .meta({ description: "Open client connections at the same time." }),
-      keep_alive_ms: whole(1000, 3_600_000).default(65_000).meta({
-        description: "An idle connection is closed after this time; keep it above a load balancer's own.",
-      }),
-      choices_max: whole(1, 4096)
+        .meta({ description: "Open client connections at the same time; more are closed at once." }),
+      headers_timeout_ms: whole(100, 3_600_000)
+        .default(10_000)
+        .meta({ description: "From the first byte of a request to the end of its headers." }),
+      receive_timeout_ms: whole(100, 3_600_000)
+        .default(60_000)
+        .meta({
+          description: "From the first byte of a request to the end of its body; does not bound the answer.",
+        }),
+      keep_alive_ms: whole(1000, 3_600_000)
+        .default(65_000)
+        .meta({
+          description: "An idle connection is closed after this time; keep it above a load balancer's own.",
+        }),
+      stalled_client_ms: whole(100, 3_600_000)
+        .default(60_000)
+        .meta({ description: "A client that reads nothing for so long while its answer waits is cut off." }),
+      stream_keep_alive_ms: whole(100, 3_600_000)
+        .default(15_000)
+        .meta({ description: "A silent stream carries a comment this often, so that proxies keep it open." }),
+      choices_max: whole(1, 4096).default(128).meta({ description: "The largest `n`." }),
+      prompts_max: whole(1, 4096).default(128).meta({ description: "Prompts in one completions request." }),
+      generations_max: whole(1, 65_536)
         .default(128)
-        .meta({ description: "Answers that one request may ask for (`n` times its prompts)." }),
+        .meta({ description: "Answers that one request may ask for: its prompts times `n`." }),
+      messages_max: whole(1, 1_000_000).default(2048).meta({ description: "Messages in one chat request." }),
       drain_ms: whole(0, 3_600_000)
         .default(30_000)
         .meta({ description: "After SIGTERM running answers may go on for this time, then they are cut." }),
