@@ -45,7 +45,8 @@ function dequantiseQ8(bytes: Uint8Array): Float32Array<ArrayBuffer> {
     const from = block * blockBytes;
     const scale = halfAt(bytes, from);
     const to = block * BLOCK;
-    for (let i = 0; i < BLOCK; i += 1) result[to + i] = (((bytes[from + 2 + i] as number) << 24) >> 24) * scale;
+    for (let i = 0; i < BLOCK; i += 1)
+      result[to + i] = (((bytes[from + 2 + i] as number) << 24) >> 24) * scale;
   }
   return result;
 }

@@ -28,7 +28,11 @@ export function openRegularFile(path: string): OpenedFile {
   } catch (error) {
     if (descriptor !== undefined) closeSync(descriptor);
     if (error instanceof ModelFileError) throw error;
-    throw new ModelFileError(path, "file", `cannot be opened (${(error as NodeJS.ErrnoException).code ?? error})`);
+    throw new ModelFileError(
+      path,
+      "file",
+      `cannot be opened (${(error as NodeJS.ErrnoException).code ?? error})`,
+    );
   }
 }
 
@@ -40,7 +44,11 @@ export function readFully(file: OpenedFile, target: Uint8Array, position: number
     try {
       count = readSync(file.descriptor, target, done, target.length - done, position + done);
     } catch (error) {
-      throw new ModelFileError(file.path, field, `cannot be read (${(error as NodeJS.ErrnoException).code ?? error})`);
+      throw new ModelFileError(
+        file.path,
+        field,
+        `cannot be read (${(error as NodeJS.ErrnoException).code ?? error})`,
+      );
     }
     if (count === 0) throw new ModelFileError(file.path, field, `the file ends at byte ${position + done}`);
     done += count;
@@ -77,7 +85,8 @@ export class FileCursor {
   /** Checks that `bytes` more can be there at all, before anything is allocated for them. */
   require(bytes: number, field: string): void {
     if (bytes <= this.left) return;
-    const where = this.#end < this.#file.size ? `the largest header read is ${this.#end} bytes` : "the file ends";
+    const where =
+      this.#end < this.#file.size ? `the largest header read is ${this.#end} bytes` : "the file ends";
     this.fail(field, `needs ${bytes} bytes at byte ${this.#position}, ${this.left} are left: ${where}`);
   }
 

@@ -34,7 +34,8 @@ export function f16ToF32(bytes: Uint8Array): Float32Array<ArrayBuffer> {
   const halves = words(bytes);
   const table = halfTable();
   const bits = new Uint32Array(halves.length);
-  for (let index = 0; index < halves.length; index += 1) bits[index] = table[halves[index] as number] as number;
+  for (let index = 0; index < halves.length; index += 1)
+    bits[index] = table[halves[index] as number] as number;
   return new Float32Array(bits.buffer);
 }
 

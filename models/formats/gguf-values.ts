@@ -100,7 +100,8 @@ function readArray(cursor: FileCursor, field: string, budget: Budget, depth: num
   const type = cursor.u32(`${field}: element type`);
   const count = cursor.u64(`${field}: count`);
   budget.elementsLeft -= count;
-  if (budget.elementsLeft < 0) cursor.fail(field, `${count} elements; the file's arrays hold too many together`);
+  if (budget.elementsLeft < 0)
+    cursor.fail(field, `${count} elements; the file's arrays hold too many together`);
   const number = NUMBERS.get(type);
   if (number !== undefined) return number.view(cursor.bytes(count * number.bytes, field).buffer);
   cursor.require(count * smallestBytes(type), field);
@@ -126,4 +127,3 @@ function plainInteger(value: bigint): number | bigint {
   const plain = Number(value);
   return Number.isSafeInteger(plain) ? plain : value;
 }
-

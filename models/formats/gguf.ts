@@ -52,7 +52,8 @@ export function openGguf(path: string): GgufFile {
 }
 
 function readPrologue(cursor: FileCursor): { readonly tensorCount: number; readonly metadataCount: number } {
-  if (cursor.u32("magic") !== MAGIC) cursor.fail("magic", "this is not a GGUF file: it does not start with GGUF");
+  if (cursor.u32("magic") !== MAGIC)
+    cursor.fail("magic", "this is not a GGUF file: it does not start with GGUF");
   const version = cursor.u32("version");
   if (version > 0xffff) cursor.fail("version", "the file is big-endian; convert it to little-endian first");
   if (version !== 2 && version !== 3) cursor.fail("version", `is ${version}; supported: 2, 3`);
@@ -65,7 +66,10 @@ function readCount(cursor: FileCursor, field: string, max: number, bytesMin: num
   const count = cursor.u64(field);
   if (count > max) cursor.fail(field, `is ${count}; the largest read is ${max}`);
   if (count * bytesMin > cursor.left) {
-    cursor.fail(field, `is ${count}, which needs at least ${count * bytesMin} bytes; ${cursor.left} are left`);
+    cursor.fail(
+      field,
+      `is ${count}, which needs at least ${count * bytesMin} bytes; ${cursor.left} are left`,
+    );
   }
   return count;
 }
@@ -85,7 +89,10 @@ function readMetadata(cursor: FileCursor, count: number): Readonly<Record<string
 function refuseShards(cursor: FileCursor, metadata: Readonly<Record<string, unknown>>): void {
   const shards = metadata["split.count"];
   if (typeof shards !== "number" || shards <= 1) return;
-  cursor.fail("split.count", `the file is one of ${shards} parts; join them first (llama-gguf-split --merge)`);
+  cursor.fail(
+    "split.count",
+    `the file is one of ${shards} parts; join them first (llama-gguf-split --merge)`,
+  );
 }
 
 function alignmentOf(cursor: FileCursor, metadata: Readonly<Record<string, unknown>>): number {
@@ -113,7 +120,8 @@ function readTensors(cursor: FileCursor, file: OpenedFile, count: number, alignm
   }
   const dataStart = Math.ceil(cursor.position / alignment) * alignment;
   for (const { info, offset } of entries) {
-    if (offset % alignment !== 0) cursor.fail(info.name, `offset ${offset} is not a multiple of ${alignment}`);
+    if (offset % alignment !== 0)
+      cursor.fail(info.name, `offset ${offset} is not a multiple of ${alignment}`);
     if (dataStart + offset + info.byteLength > file.size) {
       const end = dataStart + offset + info.byteLength;
       cursor.fail(info.name, `its data would end at byte ${end}, the file ends at byte ${file.size}`);
@@ -142,7 +150,8 @@ function readTensorEntry(cursor: FileCursor, index: number, fileSize: number): T
     elements *= size;
     if (size === 0) cursor.fail(name, `dimension ${axis} is 0`);
     // The densest type has more than one element a byte, but none has more than eight.
-    if (elements > fileSize * 8) cursor.fail(name, `a shape of ${elements} elements does not fit into the file`);
+    if (elements > fileSize * 8)
+      cursor.fail(name, `a shape of ${elements} elements does not fit into the file`);
     innermostFirst.push(size);
   }
   const typeNumber = cursor.u32(`${name}: type`);
@@ -154,9 +163,11 @@ function readTensorEntry(cursor: FileCursor, index: number, fileSize: number): T
   }
   const { blockElements } = TYPE_LAYOUT[type];
   if ((innermostFirst[0] ?? 0) % blockElements !== 0) {
-    cursor.fail(name, `rows of ${innermostFirst[0]} elements are not whole blocks of ${blockElements} (${type})`);
+    cursor.fail(
+      name,
+      `rows of ${innermostFirst[0]} elements are not whole blocks of ${blockElements} (${type})`,
+    );
   }
   const shape = innermostFirst.reverse();
   return { info: { name, shape, type, byteLength: byteLengthOf(type, elements) }, offset };
 }
-

@@ -53,7 +53,11 @@ export class TensorFiles implements TensorStore {
     const valid = Number.isSafeInteger(byteOffset) && Number.isSafeInteger(byteLength);
     if (!valid || byteOffset < 0 || byteLength < 0 || byteOffset + byteLength > tensor.info.byteLength) {
       const range = `${byteOffset} to ${byteOffset + byteLength}`;
-      throw new ModelFileError(this.#label, name, `bytes ${range} of ${tensor.info.byteLength} were asked for`);
+      throw new ModelFileError(
+        this.#label,
+        name,
+        `bytes ${range} of ${tensor.info.byteLength} were asked for`,
+      );
     }
     const target = new Uint8Array(byteLength);
     readFully(tensor.file, target, tensor.position + byteOffset, name);
