@@ -31,11 +31,12 @@ export const Manifest = z.strictObject({
     block: z.union([z.literal(0), z.literal(32), z.literal(64), z.literal(128)]),
     /** True where the compiled weights equal the source's bit for bit after dequantising. */
     lossless: z.boolean(),
+    /** The cache that is used unless the configuration says otherwise. */
     kv: z.enum(["f32", "int8"]),
-    /** One scale a layer for int8 caches, keys then values; empty for f32. */
+    /** One pair of scales a layer; empty where there is no int8 graph. */
     kvScales: z.array(z.strictObject({ key: z.number().positive(), value: z.number().positive() })),
-    /** Mean negative log-likelihood in nats a token on the calibration text, where it was measured. */
-    nll: z.strictObject({ f32: z.number(), chosen: z.number(), tokens: positive }).optional(),
+    /** Mean negative log-likelihood in nats a token on the calibration text with either cache, where it was measured. */
+    nll: z.strictObject({ f32: z.number(), int8: z.number(), tokens: positive }).optional(),
   }),
   tokens: z.strictObject({ bos: token.nullable(), end: z.array(token) }),
   source: z.strictObject({
@@ -56,6 +57,10 @@ export type Manifest = z.infer<typeof Manifest>;
 
 export const MANIFEST_NAME = "weir.json";
 export const GRAPH_NAME = "model.onnx";
+/** The same decoder with an int8 cache; present where the cache was calibrated. */
+export const INT8_GRAPH_NAME = "model.int8.onnx";
+/** Where each matrix lies in the weights file. */
+export const LAYOUT_NAME = "layout.json";
 export const WEIGHTS_NAME = "model.onnx.data";
 export const TOKENIZER_NAME = "tokenizer.json";
 export const TOKENIZER_CONFIG_NAME = "tokenizer_config.json";

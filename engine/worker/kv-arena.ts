@@ -1,0 +1,84 @@
+/**
+ * The bytes of keys and values of one lane: for each layer two arrays [slots, kvHeads, capacity, headDim], a slot's part
+ * contiguous. A decode run sees the first n slots as one tensor, a prefill run sees one slot; nothing is copied.
+ */
+import { assert } from "../core/assert.ts";
+import type { KvPrecision, ModelGeometry } from "../core/model.ts";
+import { Tensor } from "./ort/session.ts";
+
+export interface ArenaShape {
+  readonly geometry: ModelGeometry;
+  readonly precision: KvPrecision;
+  readonly slots: number;
+  /** Positions a slot can hold. */
+  readonly capacity: number;
+}
+
+/** Bytes that an arena takes once it is full. Untouched pages cost nothing. */
+export const arenaBytes = (shape: ArenaShape): number => 2 * shape.geometry.layers * shape.slots * slotBytes(shape);
+
+/** Bytes of one slot's keys (or values) of one layer. */
+function slotBytes({ geometry, precision, capacity }: ArenaShape): number {
+  return geometry.kvHeads * capacity * geometry.headDim * (precision === "int8" ? 1 : 4);
+}
+
+export class KvArena {
+  readonly #shape: ArenaShape;
+  /** Keys and values of layer 0, of layer 1, and so on. */
+  readonly #buffers: readonly ArrayBuffer[];
+  readonly #tensors: Tensor[] = [];
+
+  constructor(shape: ArenaShape) {
+    this.#shape = shape;
+    const bytes = shape.slots * slotBytes(shape);
+    this.#buffers = Array.from({ length: 2 * shape.geometry.layers }, () => new ArrayBuffer(bytes));
+  }
+
+  /** Tensors over slots from .. from + count - 1, keys and values alternating; closed with the arena. */
+  view(from: number, count: number): readonly Tensor[] {
+    const { geometry, precision, slots, capacity } = this.#shape;
+    assert(from >= 0 && count >= 1 && from + count <= slots, `slots ${from}..${from + count - 1} are not in the arena`);
+    const bytes = slotBytes(this.#shape);
+    const dims = [count, geometry.kvHeads, capacity, geometry.headDim];
+    const type = precision === "int8" ? "int8" : "float32";
+    const views = this.#buffers.map((buffer) => new Tensor(buffer, from * bytes, count * bytes, dims, type));
+    this.#tensors.push(...views);
+    return views;
+  }
+
+  /** Copies the first `tokens` positions of every head from one slot to another. */
+  move(from: number, to: number, tokens: number): void {
+    const { geometry, precision, slots, capacity } = this.#shape;
+    assert(from < slots && to < slots && tokens <= capacity, `move of ${tokens} tokens ${from} -> ${to} is out of bounds`);
+    const position = geometry.headDim * (precision === "int8" ? 1 : 4);
+    const head = capacity * position;
+    const slotSize = slotBytes(this.#shape);
+    for (const buffer of this.#buffers) {
+      const bytes = new Uint8Array(buffer);
+      for (let h = 0; h < geometry.kvHeads; h += 1) {
+        const start = from * slotSize + h * head;
+        bytes.copyWithin(to * slotSize + h * head, start, start + tokens * position);
+      }
+    }
+  }
+
+  /** The largest magnitude in a layer's keys (part 0) or values (part 1) over the first positions of a slot; f32 only. */
+  largest(layer: number, part: 0 | 1, slotIndex: number, tokens: number): number {
+    const { geometry, precision, capacity } = this.#shape;
+    assert(precision === "f32", "magnitudes are measured on an f32 cache");
+    const values = new Float32Array(this.#buffers[2 * layer + part] as ArrayBuffer);
+    let largest = 0;
+    for (let h = 0; h < geometry.kvHeads; h += 1) {
+      const start = ((slotIndex * geometry.kvHeads + h) * capacity) * geometry.headDim;
+      for (let i = start; i < start + tokens * geometry.headDim; i += 1) {
+        largest = Math.max(largest, Math.abs(values[i] as number));
+      }
+    }
+    return largest;
+  }
+
+  close(): void {
+    for (const tensor of this.#tensors) tensor.close();
+    this.#tensors.length = 0;
+  }
+}
