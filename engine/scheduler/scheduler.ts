@@ -1,0 +1,311 @@
+/**
+ * Decides what one lane computes next. Pure and synchronous: no timer, no thread, time comes from the Clock. The one writer
+ * of its sequences. The loop around it is
+ *
+ *     for (plan = next(); plan; plan = next()) publish(settle(plan, await lane.run(plan)));
+ *     publish(takeEvents());
+ *
+ * Between next() and settle() a step is in flight; add, cancel and stop may be called at any time, and what they change
+ * holds from the next step on. Rows join and leave at every step.
+ */
+import { assert } from "../core/assert.ts";
+import { type SequenceId, sequenceId, slot, stepId } from "../core/brand.ts";
+import type { Clock } from "../core/clock.ts";
+import type { ErrorCode } from "../core/errors.ts";
+import type { FinishReason } from "../core/generator.ts";
+import { checkLaneLimits, type LaneLimits } from "../core/limits.ts";
+import type { Admission, NewSequence, SchedulerEvent } from "../core/sequence.ts";
+import type { SequenceOpening, StepOutcome, StepPlan } from "../core/step.ts";
+import { chunkTokens } from "./chunk-size.ts";
+import { Heap } from "./heap.ts";
+import type { SchedulerSnapshot } from "./invariants.ts";
+import {
+  answerTokens,
+  createLive,
+  type LiveSequence,
+  RETRIES_MAX,
+  rewind,
+  slotOf,
+  timesOf,
+  viewOf,
+} from "./live-sequence.ts";
+import { decodeRow, opening, prefillChunk } from "./plan.ts";
+import { ServiceRate } from "./service-rate.ts";
+import { acceptChunk, acceptToken, type Done, type Progress, sampledBySequence } from "./settle.ts";
+import { packRows } from "./slots.ts";
+import { StepCosts } from "./step-costs.ts";
+import { WaitingQueue } from "./waiting-queue.ts";
+
+export class Scheduler {
+  readonly #clock: Clock;
+  readonly #limits: LaneLimits;
+  readonly #live = new Map<SequenceId, LiveSequence>();
+  readonly #waiting: WaitingQueue<LiveSequence>;
+  readonly #deadlines: Heap<LiveSequence>;
+  readonly #costs = new StepCosts();
+  readonly #rate = new ServiceRate();
+  #running: LiveSequence[] = [];
+  #prefilling: LiveSequence | undefined;
+  /** Sequences that the worker knows and should forget with the next plan. */
+  #closings: SequenceId[] = [];
+  #pending: SchedulerEvent[] = [];
+  #inFlight: StepPlan | undefined;
+  #ids = 0;
+  #steps = 0;
+
+  constructor(clock: Clock, limits: LaneLimits) {
+    checkLaneLimits(limits);
+    this.#clock = clock;
+    this.#limits = limits;
+    this.#waiting = new WaitingQueue(limits.agingMs);
+    this.#deadlines = new Heap(
+      (a, b) => a.deadline < b.deadline || (a.deadline === b.deadline && a.id < b.id),
+    );
+  }
+
+  /** True when no sequence is left; events may still be there to take. */
+  get idle(): boolean {
+    return this.#live.size === 0;
+  }
+
+  get waitingCount(): number {
+    return this.#waiting.size;
+  }
+
+  /** Sequences that hold a slot. */
+  get runningCount(): number {
+    return this.#running.length + (this.#prefilling === undefined ? 0 : 1);
+  }
+
+  /** Those that a free slot is ready for do not count as waiting: waitingMax more are let in behind them. */
+  add(sequence: NewSequence): Admission {
+    const now = this.#clock.now();
+    if (this.#live.size >= this.#limits.waitingMax + this.#limits.rowsMax) {
+      return { kind: "full", retryAfterMs: this.#rate.refuse() };
+    }
+    if (this.idle) this.#rate.begin(now);
+    this.#ids += 1;
+    const live = createLive(sequenceId(this.#ids), sequence, now, this.#limits);
+    this.#live.set(live.id, live);
+    this.#waiting.add(live);
+    this.#deadlines.push(live);
+    return { kind: "queued", id: live.id };
+  }
+
+  /** The caller no longer wants it: no event of it follows. Unknown and ended ids are ignored. */
+  cancel(id: SequenceId): void {
+    const live = this.#live.get(id);
+    if (live !== undefined) this.#release(live);
+    this.#pending = this.#pending.filter((event) => event.sequence !== id);
+  }
+
+  /** The caller found its end outside (a stop string): it finishes with `stop`; take the event with takeEvents(). */
+  stop(id: SequenceId): void {
+    const live = this.#live.get(id);
+    if (live === undefined) return;
+    this.#rate.finished(1, this.#clock.now());
+    this.#pending.push(this.#finish(live, "stop"));
+  }
+
+  /** What happened outside of a step: time-outs and stops. settle() returns these too, first. */
+  takeEvents(): readonly SchedulerEvent[] {
+    const events = this.#pending;
+    this.#pending = [];
+    return events;
+  }
+
+  /** The next step, which then is in flight; undefined when there is nothing to do (takeEvents() may have time-outs). */
+  next(): StepPlan | undefined {
+    assert(this.#inFlight === undefined, "next() was called again before the step in flight was settled");
+    const now = this.#clock.now();
+    this.#expire(now);
+    const moves = this.#pack();
+    const openings = this.#prefilling === undefined ? this.#start(now) : [];
+    const decode = this.#running.map(decodeRow);
+    const prefilling = this.#prefilling;
+    if (decode.length === 0 && prefilling === undefined) return undefined;
+    const count = prefilling === undefined ? 0 : this.#chunkTokens(prefilling, decode.length);
+    const chunk = prefilling === undefined ? undefined : prefillChunk(prefilling, count);
+    const closings = this.#closings;
+    this.#closings = [];
+    this.#steps += 1;
+    this.#inFlight = { step: stepId(this.#steps), closings, moves, openings, decode, chunk };
+    return this.#inFlight;
+  }
+
+  settle(plan: StepPlan, outcome: StepOutcome): readonly SchedulerEvent[] {
+    assert(plan === this.#inFlight, `step ${plan.step} is settled but it is not the one in flight`);
+    assert(
+      outcome.step === plan.step,
+      `step ${plan.step} was settled with the outcome of step ${outcome.step}`,
+    );
+    this.#inFlight = undefined;
+    const before = this.takeEvents();
+    const events = outcome.kind === "done" ? this.#advance(plan, outcome) : this.#recover(plan, outcome);
+    return before.length === 0 ? events : [...before, ...events];
+  }
+
+  snapshot(): SchedulerSnapshot {
+    const running = this.#running.map(viewOf);
+    const prefilling = this.#prefilling === undefined ? undefined : viewOf(this.#prefilling);
+    return {
+      limits: this.#limits,
+      stepping: this.#inFlight !== undefined,
+      slotsUsed: this.runningCount,
+      tokensCached: running.reduce((sum, view) => sum + view.computed, prefilling?.computed ?? 0),
+      tokensCapacity: this.#limits.rowsMax * this.#limits.slotTokens,
+      waiting: this.#waiting.values().map(viewOf),
+      running,
+      prefilling,
+    };
+  }
+
+  #expire(now: number): void {
+    for (
+      let late = this.#deadlines.peek();
+      late !== undefined && late.deadline <= now;
+      late = this.#deadlines.peek()
+    ) {
+      this.#pending.push(this.#fail(late, "request_timeout", timeoutMessage(late)));
+    }
+  }
+
+  #pack(): StepPlan["moves"] {
+    const rows = this.#running.map((live) => ({
+      id: live.id,
+      slot: slotOf(live),
+      computed: live.computed,
+      live,
+    }));
+    const { order, moves } = packRows(rows);
+    if (moves.length > 0 || order.some((row, index) => row.live !== this.#running[index])) {
+      this.#running = order.map((row, index) => {
+        row.live.phase = { kind: "running", slot: slot(index) };
+        return row.live;
+      });
+    }
+    return moves;
+  }
+
+  /** Gives the first slot behind the rows to the head of the queue, if there is one of each. */
+  #start(now: number): readonly SequenceOpening[] {
+    if (this.#running.length >= this.#limits.rowsMax) return [];
+    const live = this.#waiting.take();
+    if (live === undefined) return [];
+    live.phase = { kind: "prefilling", slot: slot(this.#running.length) };
+    live.startedAt = now;
+    this.#prefilling = live;
+    return [opening(live)];
+  }
+
+  #chunkTokens(live: LiveSequence, rows: number): number {
+    const ask = { rows, start: live.computed, left: live.request.prompt.length - live.computed };
+    return chunkTokens(ask, this.#costs, this.#limits);
+  }
+
+  #advance(plan: StepPlan, outcome: Done): readonly SchedulerEvent[] {
+    const now = this.#clock.now();
+    const sampled = sampledBySequence(plan, outcome);
+    const events: SchedulerEvent[] = [];
+    const take = (live: LiveSequence, progress: Progress): void => {
+      events.push(...progress.events);
+      if (progress.ends !== undefined) events.push(this.#finish(live, progress.ends));
+    };
+    for (const row of plan.decode) {
+      const live = this.#live.get(row.sequence);
+      const token = sampled.get(row.sequence);
+      if (live === undefined || token === undefined) continue; // cancelled or stopped while the step ran
+      live.computed += 1;
+      take(live, acceptToken(live, token, now));
+    }
+    const prompt = plan.chunk === undefined ? undefined : this.#live.get(plan.chunk.sequence);
+    if (plan.chunk !== undefined && prompt !== undefined) {
+      take(prompt, acceptChunk(prompt, plan.chunk, outcome));
+      const token = sampled.get(prompt.id);
+      if (token !== undefined) {
+        this.#join(prompt);
+        take(prompt, acceptToken(prompt, token, now));
+      }
+    }
+    this.#learn(plan, outcome);
+    this.#rate.finished(events.filter((event) => event.kind === "finished").length, now);
+    return events;
+  }
+
+  /** A prompt that is computed becomes a row; it is packed in front by the next step. */
+  #join(live: LiveSequence): void {
+    live.phase = { kind: "running", slot: slotOf(live) };
+    this.#prefilling = undefined;
+    this.#running.push(live);
+  }
+
+  #learn(plan: StepPlan, outcome: Done): void {
+    const { chunk, decode } = plan;
+    if (decode.length > 0) this.#costs.observeDecode(decode.length, outcome.decodeMs, chunk !== undefined);
+    if (chunk !== undefined) this.#costs.observeChunk(chunk.tokens.length, chunk.start, outcome.chunkMs);
+  }
+
+  /** A failed step: what streamed nothing yet starts again from the queue, the rest fails. */
+  #recover(plan: StepPlan, outcome: Extract<StepOutcome, { kind: "failed" }>): readonly SchedulerEvent[] {
+    const holders = [...this.#running, ...(this.#prefilling === undefined ? [] : [this.#prefilling])];
+    const inStep = new Set([...plan.decode.map((row) => row.sequence), plan.chunk?.sequence]);
+    const affected = outcome.slotsIntact ? holders.filter((live) => inStep.has(live.id)) : holders;
+    const events: SchedulerEvent[] = [];
+    for (const live of affected) {
+      if (answerTokens(live) === 0 && live.retries < RETRIES_MAX) this.#requeue(live);
+      else events.push(this.#fail(live, "backend_failed", backendMessage(live, outcome.message)));
+    }
+    // Nobody knows how far the step came: its closings are sent again. A lane that starts anew knows no sequence at all.
+    this.#closings = outcome.slotsIntact ? [...new Set([...plan.closings, ...this.#closings])] : [];
+    return events;
+  }
+
+  #requeue(live: LiveSequence): void {
+    this.#vacate(live);
+    rewind(live);
+    this.#waiting.add(live);
+  }
+
+  #finish(live: LiveSequence, reason: FinishReason): SchedulerEvent {
+    const times = timesOf(live, this.#clock.now());
+    this.#release(live);
+    return { kind: "finished", sequence: live.id, reason, times };
+  }
+
+  #fail(live: LiveSequence, code: ErrorCode, message: string): SchedulerEvent {
+    this.#release(live);
+    return { kind: "failed", sequence: live.id, code, message };
+  }
+
+  /** Ends a sequence, wherever it stands. */
+  #release(live: LiveSequence): void {
+    this.#live.delete(live.id);
+    this.#deadlines.remove(live);
+    if (live.phase.kind === "waiting") this.#waiting.remove(live);
+    else this.#vacate(live);
+  }
+
+  /** Takes a sequence out of its slot; the worker is told with the next plan. */
+  #vacate(live: LiveSequence): void {
+    if (this.#prefilling === live) this.#prefilling = undefined;
+    else this.#running.splice(this.#running.indexOf(live), 1);
+    this.#closings.push(live.id);
+  }
+}
+
+function timeoutMessage(live: LiveSequence): string {
+  const where =
+    live.phase.kind === "waiting"
+      ? "it was still waiting for a free slot"
+      : `${answerTokens(live)} of at most ${live.answerMax} answer tokens were done`;
+  const seconds = (live.deadline - live.arrivedAt) / 1_000;
+  return `The request was not done after its ${seconds} s: ${where}. Ask for fewer tokens, allow it more time, or try later.`;
+}
+
+function backendMessage(live: LiveSequence, cause: string): string {
+  const why =
+    answerTokens(live) > 0
+      ? "part of the answer was out already, so it could not be computed again"
+      : `it failed again after ${RETRIES_MAX} retries`;
+  return `The model's worker failed on this request (${cause}) and ${why}. Send the request again.`;
+}
