@@ -1,0 +1,28 @@
+/** Where the commands write and read; tests pass one of their own. */
+import { text } from "node:stream/consumers";
+
+export interface Terminal {
+  /** Results: one line on standard output. */
+  out(line: string): void;
+  /** Everything else: one line on standard error. */
+  err(line: string): void;
+  /** True where a person watches standard error, so that progress may redraw a line. */
+  readonly interactive: boolean;
+  /** All of standard input; undefined where a person sits at it. */
+  input(): Promise<string | undefined>;
+}
+
+const INPUT_CHARACTERS_MAX = 65_536;
+
+export const processTerminal = (): Terminal => ({
+  out: (line) => void process.stdout.write(`${line}\n`),
+  err: (line) => void process.stderr.write(`${line}\n`),
+  interactive: process.stderr.isTTY === true,
+  input: async () => {
+    if (process.stdin.isTTY === true) return undefined;
+    const typed = await text(process.stdin.setEncoding("utf8"));
+    if (typed.length > INPUT_CHARACTERS_MAX)
+      throw new Error("Standard input is longer than any key; give one key.");
+    return typed;
+  },
+});
