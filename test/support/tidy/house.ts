@@ -35,7 +35,12 @@ export const FOLDERS: readonly FolderRule[] = [
   },
   { folder: "engine/cloud", house: ["engine/core"], packages: ["undici"], node: "any" },
   { folder: "engine/metering", house: ["engine/core"], packages: ["prom-client"], node: "any" },
-  { folder: "models", house: ["engine/core"], packages: ["zod", "undici"], node: "any" },
+  {
+    folder: "models",
+    house: ["engine/core"],
+    packages: ["zod", "undici", "@xenova/transformers"],
+    node: "any",
+  },
   {
     folder: "server",
     house: ["engine/core"],

@@ -140,11 +140,16 @@ export function textComplaints(path: string, text: string): readonly Complaint[]
     );
 }
 
+/** Of tests only the kinds count (`test/unit`), not how they are sorted inside. */
+const folderOf = (path: string): string =>
+  path
+    .split("/")
+    .slice(0, path.startsWith("test/") ? Math.min(2, path.split("/").length - 1) : -1)
+    .join("/");
+
 /** Every folder that holds source must be named, by its path from the root, in the map of the house. */
 export function mapComplaints(sources: readonly string[], architecture: string): readonly Complaint[] {
-  const folders = new Set(
-    sources.filter((path) => path.includes("/")).map((path) => path.replace(/\/[^/]*$/, "")),
-  );
+  const folders = new Set(sources.map(folderOf).filter((folder) => folder !== "" && folder !== "test"));
   return [...folders]
     .filter((folder) => !architecture.includes(`${folder}/`))
     .map((folder) => `ARCHITECTURE.md:1  does not mention \`${folder}/\`: say in one line what it is for`);
