@@ -1,0 +1,184 @@
+/** OpenAI's JSON, built from what the house says: errors, usage, log-probabilities and whole answers. */
+import { asWeirError, ERRORS, type WeirError } from "../engine/core/errors.ts";
+import type { FinishReason, TokenAlternative, TokenLogprob, Usage } from "../engine/core/generator.ts";
+import type { ModelCard } from "../engine/core/model.ts";
+
+export interface ErrorBody {
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly param: string | null;
+    readonly code: string | null;
+  };
+}
+
+export function errorBody(error: WeirError): ErrorBody {
+  const { type } = ERRORS[error.code];
+  return { error: { message: error.message, type, param: error.param ?? null, code: error.code } };
+}
+
+/** When to come back: OpenAI's clients read `retry-after-ms` first, others `retry-after` in seconds. */
+export function errorHeaders(error: WeirError): Record<string, string> {
+  const headers: Record<string, string> = { "x-should-retry": String(ERRORS[error.code].retryable) };
+  if (error.retryAfterMs !== undefined) {
+    headers["retry-after-ms"] = String(Math.ceil(error.retryAfterMs));
+    headers["retry-after"] = String(Math.ceil(error.retryAfterMs / 1000));
+  }
+  if (error.code === "invalid_api_key") headers["www-authenticate"] = "Bearer";
+  return headers;
+}
+
+/** An error in a stream that has begun: OpenAI's clients throw on a chunk with an `error` key. */
+export const errorEvent = (thrown: unknown): string =>
+  `data: ${JSON.stringify(errorBody(asWeirError(thrown)))}\n\n`;
+
+export interface AnswerHead {
+  readonly id: string;
+  /** Seconds since 1970. */
+  readonly created: number;
+  readonly model: string;
+}
+
+type Counts = Pick<Usage, "promptTokens" | "cachedTokens" | "completionTokens">;
+
+export const usageBody = ({ promptTokens, cachedTokens, completionTokens }: Counts) => ({
+  prompt_tokens: promptTokens,
+  completion_tokens: completionTokens,
+  total_tokens: promptTokens + completionTokens,
+  prompt_tokens_details: { cached_tokens: cachedTokens },
+});
+
+/** Limits of JSON: minus infinity (a masked token) has OpenAI's own stand-in. */
+const finite = (logprob: number): number => (Number.isFinite(logprob) ? logprob : -9999);
+
+const chatAlternative = (token: TokenAlternative) => ({
+  token: token.text,
+  logprob: finite(token.logprob),
+  bytes: token.bytes,
+});
+
+/** One entry of a chat choice's `logprobs.content`. */
+export const chatLogprob = (token: TokenLogprob) => ({
+  ...chatAlternative(token),
+  top_logprobs: token.top.map(chatAlternative),
+});
+
+export interface LegacyLogprobs {
+  readonly tokens: string[];
+  readonly token_logprobs: (number | null)[];
+  readonly top_logprobs: (Record<string, number> | null)[];
+  readonly text_offset: number[];
+}
+
+export const emptyLegacyLogprobs = (): LegacyLogprobs => ({
+  tokens: [],
+  token_logprobs: [],
+  top_logprobs: [],
+  text_offset: [],
+});
+
+/**
+ * The completions format for one event's tokens, whose text begins at `offset` of the choice's text (in characters, not
+ * UTF-16 units). A null stands for a prompt's first token: its text is what the others leave over.
+ */
+export function legacyLogprobs(
+  logprobs: readonly (TokenLogprob | null)[],
+  span: { readonly offset: number; readonly text: string },
+): LegacyLogprobs {
+  const out = emptyLegacyLogprobs();
+  const length = characters(span.text);
+  const end = span.offset + length;
+  const known = logprobs.reduce(
+    (sum, token) => sum + (token === null ? 0 : characters(wholeCharacters(token))),
+    0,
+  );
+  const firstText = logprobs[0] === null ? [...span.text].slice(0, Math.max(0, length - known)).join("") : "";
+  let at = span.offset;
+  for (const token of logprobs) {
+    out.tokens.push(token === null ? firstText : legacyName(token));
+    out.token_logprobs.push(token === null ? null : finite(token.logprob));
+    out.top_logprobs.push(token === null ? null : legacyTop(token));
+    out.text_offset.push(Math.min(at, end));
+    at += characters(token === null ? firstText : wholeCharacters(token));
+  }
+  return out;
+}
+
+/** The chosen token is always in the map, as in OpenAI's: it may have one entry more than was asked for. */
+function legacyTop(token: TokenLogprob): Record<string, number> {
+  const entries = [...token.top, token].map((entry) => [legacyName(entry), finite(entry.logprob)] as const);
+  return Object.fromEntries(entries.reverse());
+}
+
+/** A token that is only part of a character is named by its bytes, so that two such tokens stay two entries. */
+function legacyName(token: TokenAlternative): string {
+  if (!token.text.includes("\uFFFD")) return token.text;
+  return `bytes:${token.bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`;
+}
+
+const wholeCharacters = (token: TokenAlternative): string => token.text.replaceAll("\uFFFD", "");
+
+export function characters(text: string): number {
+  let count = 0;
+  for (const _ of text) count += 1;
+  return count;
+}
+
+export interface CompletionChoice {
+  readonly index: number;
+  readonly text: string;
+  readonly logprobs: LegacyLogprobs | null;
+  readonly finish_reason: FinishReason;
+  readonly token_ids?: readonly number[];
+  readonly prompt_token_ids?: readonly number[];
+}
+
+export const completionAnswer = (head: AnswerHead, choices: readonly CompletionChoice[], usage: Counts) => ({
+  id: head.id,
+  object: "text_completion" as const,
+  created: head.created,
+  model: head.model,
+  choices,
+  usage: usageBody(usage),
+});
+
+export interface ChatChoice {
+  readonly index: number;
+  readonly message: { readonly role: "assistant"; readonly content: string; readonly refusal: null };
+  readonly logprobs: { readonly content: readonly object[]; readonly refusal: null } | null;
+  readonly finish_reason: FinishReason;
+  readonly token_ids?: readonly number[];
+}
+
+export const chatAnswer = (
+  head: AnswerHead,
+  choices: readonly ChatChoice[],
+  usage: Counts,
+  promptTokenIds: readonly number[] | undefined,
+) => ({
+  id: head.id,
+  object: "chat.completion" as const,
+  created: head.created,
+  model: head.model,
+  choices,
+  usage: usageBody(usage),
+  ...(promptTokenIds === undefined ? {} : { prompt_token_ids: promptTokenIds }),
+});
+
+/** A model for /v1/models; everything beyond OpenAI's four fields is under `meta`. */
+export const modelBody = (card: ModelCard) => ({
+  id: card.name,
+  object: "model" as const,
+  created: card.createdAt,
+  owned_by: "weir",
+  meta: {
+    n_vocab: card.geometry.vocabSize,
+    context_length: card.contextLength,
+    n_embd: card.geometry.hidden,
+    n_layer: card.geometry.layers,
+    size: card.weightBytes,
+    weights: card.weights,
+    kv: card.kv,
+    has_chat_template: card.hasChatTemplate,
+  },
+});

@@ -1,0 +1,49 @@
+/** `Authorization: Bearer KEY` on everything but /health. A key never appears in an answer or a log. */
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { WeirError } from "../../engine/core/errors.ts";
+import type { Access, Principal } from "../ports.ts";
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Null until the key was checked, and on open routes. */
+    principal: Principal | null;
+  }
+}
+
+const KEY_CHARACTERS_MAX = 512;
+const OPEN_ROUTES: ReadonlySet<string> = new Set(["/health"]);
+
+export function authenticate(app: FastifyInstance, access: Access): void {
+  app.decorateRequest("principal", null);
+  app.addHook("onRequest", async (request) => {
+    if (access.kind === "open") {
+      request.principal = access.principal;
+      return;
+    }
+    if (OPEN_ROUTES.has(request.routeOptions.url ?? "")) return;
+    const key = bearer(request);
+    const principal = await access.verifier.verify(key);
+    if (principal === undefined) {
+      throw new WeirError(
+        "invalid_api_key",
+        "The API key is not known to this server; check it, or ask its operator.",
+      );
+    }
+    request.principal = principal;
+  });
+}
+
+function bearer(request: FastifyRequest): string {
+  const header = request.headers.authorization;
+  if (header === undefined) {
+    throw new WeirError(
+      "invalid_api_key",
+      "This server needs an API key: send 'Authorization: Bearer YOUR_KEY'.",
+    );
+  }
+  const key = /^bearer +(\S+) *$/i.exec(header.slice(0, KEY_CHARACTERS_MAX + 16))?.[1];
+  if (key === undefined || key.length > KEY_CHARACTERS_MAX) {
+    throw new WeirError("invalid_api_key", "The Authorization header is not of the form 'Bearer YOUR_KEY'.");
+  }
+  return key;
+}

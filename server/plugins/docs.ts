@@ -1,0 +1,42 @@
+/** /docs: the API as OpenAPI, made from the schemas that check the requests; its page needs nothing from outside. */
+import swagger from "@fastify/swagger";
+import swaggerUi from "@fastify/swagger-ui";
+import type { FastifyInstance } from "fastify";
+import { jsonSchemaTransform } from "fastify-type-provider-zod";
+import type { Access } from "../ports.ts";
+
+export async function serveDocs(
+  app: FastifyInstance,
+  options: { readonly version: string; readonly access: Access },
+) {
+  const keyed = options.access.kind === "keys";
+  await app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "weir",
+        version: options.version,
+        description:
+          "Language models behind the OpenAI API. Fields beyond OpenAI's are named in each description.",
+      },
+      tags: [
+        { name: "openai", description: "What OpenAI's clients call" },
+        { name: "tokens", description: "Tokenizers" },
+        { name: "operations", description: "For operators and their machines" },
+      ],
+      ...(keyed
+        ? {
+            components: { securitySchemes: { key: { type: "http", scheme: "bearer" } } },
+            security: [{ key: [] }],
+          }
+        : {}),
+    },
+    transform: jsonSchemaTransform,
+  });
+  await app.register(swaggerUi, {
+    routePrefix: "/docs",
+    staticCSP: true,
+    logLevel: "warn",
+    uiConfig: { docExpansion: "list", validatorUrl: null },
+  });
+}

@@ -1,0 +1,82 @@
+/** What the gateway asks of the rest of the house: everything it needs comes in through these, nothing is imported. */
+
+import type { FastifyBaseLogger } from "fastify";
+import type { Clock } from "../engine/core/clock.ts";
+import type { WeirError } from "../engine/core/errors.ts";
+import type { Generator, ModelDirectory } from "../engine/core/generator.ts";
+
+export type Readiness =
+  | { readonly kind: "ready" }
+  /** `reason` is shown to clients: why not yet, or why no more. */
+  | { readonly kind: "starting" | "draining"; readonly reason?: string; readonly retryAfterMs?: number };
+
+/** Who asked. The name comes from the keys file (or is made up from the line), never from the key. */
+export interface Principal {
+  readonly name: string;
+}
+
+export interface KeyVerifier {
+  /** Undefined for a key that is on no line. Rejects with `overloaded` while too many unseen keys are being checked. */
+  verify(key: string): Promise<Principal | undefined>;
+}
+
+export type Access =
+  /** No keys and bound to loopback: whoever reaches the port is the admin. */
+  | { readonly kind: "open"; readonly principal: Principal }
+  | { readonly kind: "keys"; readonly verifier: KeyVerifier };
+
+export interface GatewayMetrics {
+  /** The same generator, with every generation counted and timed. */
+  measure(inner: Generator): Generator;
+  /** `route` is the route's pattern, never the URL, so that the number of labels is bounded. */
+  answered(request: { route: string; method: string; status: number; elapsedMs: number }): void;
+  failed(error: WeirError): void;
+  streamOpened(): void;
+  streamClosed(): void;
+  /** The registry in Prometheus' text format. */
+  text(): Promise<string>;
+  readonly contentType: string;
+}
+
+export interface GatewayPorts {
+  readonly generator: Generator;
+  readonly models: ModelDirectory;
+  readonly clock: Clock;
+  readonly metrics: GatewayMetrics;
+  readonly readiness: () => Readiness;
+  readonly access: Access;
+  readonly newRequestId: () => string;
+  /** A whole number in [0, 2^53), for requests without a seed. */
+  readonly randomSeed: () => number;
+  readonly logger: FastifyBaseLogger;
+}
+
+/** Every bound of the HTTP edge; the configuration decides, nothing here has a default. */
+export interface GatewayOptions {
+  /** Shown in /docs and in the build metric. */
+  readonly version: string;
+  /** A longer body is refused with 413, in bytes. */
+  readonly bodyBytesMax: number;
+  /** All header lines of one request together, in bytes; more is refused with 431. */
+  readonly headerBytesMax: number;
+  /** Open sockets; more are closed at once. */
+  readonly connectionsMax: number;
+  /** From the first byte of a request to the end of its headers, in ms. */
+  readonly headersTimeoutMs: number;
+  /** From the first byte of a request to the end of its body, in ms. Does not bound the answer. */
+  readonly receiveTimeoutMs: number;
+  /** How long an idle connection is kept for the next request, in ms. */
+  readonly keepAliveTimeoutMs: number;
+  /** A client that reads nothing for so long while its answer waits is cut off, in ms. */
+  readonly stalledClientTimeoutMs: number;
+  /** A silent stream carries a comment this often, so that proxies keep it open, in ms. */
+  readonly streamKeepAliveMs: number;
+  /** Largest `n`. */
+  readonly choicesMax: number;
+  /** Prompts in one completions request. */
+  readonly promptsMax: number;
+  /** Prompts times n in one request. */
+  readonly generationsMax: number;
+  /** Messages in one chat request. */
+  readonly messagesMax: number;
+}

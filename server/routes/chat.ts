@@ -1,0 +1,61 @@
+/** POST /v1/chat/completions */
+import type { FastifyInstance } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { type ChatChoice, chatAnswer, chatLogprob } from "../openai-shape.ts";
+import { chatChunks } from "../openai-stream.ts";
+import type { GatewayOptions, GatewayPorts } from "../ports.ts";
+import { chatResponse, errorResponses } from "../schema/answers.ts";
+import { type ChatBody, chatBody } from "../schema/chat.ts";
+import { type AnswerPorts, type CollectedChoice, collectAnswer, streamAnswer } from "./answers.ts";
+import { sumUsage } from "./generate.ts";
+import { chatRequests, findModel, readStreamOptions } from "./requests.ts";
+
+export function chatRoute(
+  app: FastifyInstance,
+  ports: Pick<GatewayPorts, "models" | "clock" | "randomSeed"> & AnswerPorts,
+  options: GatewayOptions,
+): void {
+  const body = chatBody(options);
+  const schema = {
+    summary: "Answer a conversation",
+    tags: ["openai"],
+    body,
+    response: { 200: chatResponse, ...errorResponses },
+  };
+  app.withTypeProvider<ZodTypeProvider>().post("/v1/chat/completions", { schema }, async (request, reply) => {
+    const asked = request.body;
+    const card = findModel(ports.models, asked.model);
+    const context = { id: request.id, randomSeed: ports.randomSeed, generationsMax: options.generationsMax };
+    const requests = chatRequests(asked, card, context);
+    const created = Math.floor(ports.clock.wall() / 1000);
+    const head = { id: `chatcmpl-${request.id}`, created, model: card.name };
+    const { includeUsage, obfuscate } = readStreamOptions(asked);
+    if (asked.stream) {
+      const chunks = chatChunks(head, {
+        includeUsage,
+        obfuscate,
+        logprobs: asked.logprobs,
+        tokenIds: asked.return_token_ids,
+      });
+      return streamAnswer({ request, reply }, ports, options, {
+        requests,
+        choicesPerPrompt: asked.n,
+        chunks,
+      });
+    }
+    const { choices, usages } = await collectAnswer({ request, reply }, ports, requests);
+    const promptTokenIds = asked.return_token_ids ? (choices[0]?.prompt?.tokens ?? []) : undefined;
+    const answer = chatAnswer(head, choices.map(shape(asked)), sumUsage(usages, asked.n), promptTokenIds);
+    return reply.send(answer as never);
+  });
+}
+
+const shape =
+  (asked: ChatBody) =>
+  (choice: CollectedChoice, index: number): ChatChoice => ({
+    index,
+    message: { role: "assistant", content: choice.text, refusal: null },
+    logprobs: asked.logprobs ? { content: choice.logprobs.map(chatLogprob), refusal: null } : null,
+    finish_reason: choice.reason,
+    ...(asked.return_token_ids ? { token_ids: choice.tokens } : {}),
+  });

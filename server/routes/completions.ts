@@ -1,0 +1,78 @@
+/** POST /v1/completions */
+import type { FastifyInstance } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { type CompletionChoice, characters, completionAnswer, legacyLogprobs } from "../openai-shape.ts";
+import { completionChunks } from "../openai-stream.ts";
+import type { GatewayOptions, GatewayPorts } from "../ports.ts";
+import { completionResponse, errorResponses } from "../schema/answers.ts";
+import { type CompletionBody, completionBody } from "../schema/completions.ts";
+import { type AnswerPorts, type CollectedChoice, collectAnswer, streamAnswer } from "./answers.ts";
+import { sumUsage } from "./generate.ts";
+import { completionRequests, findModel, readStreamOptions } from "./requests.ts";
+
+export function completionsRoute(
+  app: FastifyInstance,
+  ports: Pick<GatewayPorts, "models" | "clock" | "randomSeed"> & AnswerPorts,
+  options: GatewayOptions,
+): void {
+  const body = completionBody(options);
+  const schema = {
+    summary: "Continue a text",
+    tags: ["openai"],
+    body,
+    response: { 200: completionResponse, ...errorResponses },
+  };
+  app.withTypeProvider<ZodTypeProvider>().post("/v1/completions", { schema }, async (request, reply) => {
+    const asked = request.body;
+    const card = findModel(ports.models, asked.model);
+    const context = { id: request.id, randomSeed: ports.randomSeed, generationsMax: options.generationsMax };
+    const requests = completionRequests(asked, card, context);
+    const created = Math.floor(ports.clock.wall() / 1000);
+    const head = { id: `cmpl-${request.id}`, created, model: card.name };
+    const { includeUsage } = readStreamOptions(asked);
+    if (asked.stream) {
+      const chunks = completionChunks(head, {
+        includeUsage,
+        logprobs: asked.logprobs !== undefined,
+        tokenIds: asked.return_token_ids,
+        echo: asked.echo,
+      });
+      return streamAnswer({ request, reply }, ports, options, {
+        requests,
+        choicesPerPrompt: asked.n,
+        chunks,
+      });
+    }
+    const { choices, usages } = await collectAnswer({ request, reply }, ports, requests);
+    return reply.send(completionAnswer(head, choices.map(shape(asked)), sumUsage(usages, asked.n)) as never);
+  });
+}
+
+const shape =
+  (asked: CompletionBody) =>
+  (choice: CollectedChoice, index: number): CompletionChoice => {
+    const before = asked.echo ? (choice.prompt?.text ?? "") : "";
+    return {
+      index,
+      text: before + choice.text,
+      logprobs: asked.logprobs === undefined ? null : wholeLogprobs(choice, before),
+      finish_reason: choice.reason,
+      ...(asked.return_token_ids
+        ? { token_ids: choice.tokens, prompt_token_ids: choice.prompt?.tokens ?? [] }
+        : {}),
+    };
+  };
+
+function wholeLogprobs(choice: CollectedChoice, before: string) {
+  const prompt = legacyLogprobs(before === "" ? [] : (choice.prompt?.logprobs ?? []), {
+    offset: 0,
+    text: before,
+  });
+  const answer = legacyLogprobs(choice.logprobs, { offset: characters(before), text: choice.text });
+  return {
+    tokens: [...prompt.tokens, ...answer.tokens],
+    token_logprobs: [...prompt.token_logprobs, ...answer.token_logprobs],
+    top_logprobs: [...prompt.top_logprobs, ...answer.top_logprobs],
+    text_offset: [...prompt.text_offset, ...answer.text_offset],
+  };
+}

@@ -1,0 +1,81 @@
+/** GET /v1/models, GET /v1/models/{id}, POST /tokenize, POST /detokenize */
+import type { FastifyInstance } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { tokenId } from "../../engine/core/brand.ts";
+import { WeirError } from "../../engine/core/errors.ts";
+import type { ModelDirectory } from "../../engine/core/generator.ts";
+import { modelBody } from "../openai-shape.ts";
+import { errorResponses, modelListResponse, modelResponse } from "../schema/answers.ts";
+import { detokenizeBody, detokenizeResponse, tokenizeBody, tokenizeResponse } from "../schema/tokenize.ts";
+import { findModel } from "./requests.ts";
+
+export function modelRoutes(app: FastifyInstance, models: ModelDirectory): void {
+  const routes = app.withTypeProvider<ZodTypeProvider>();
+  routes.get(
+    "/v1/models",
+    { schema: { summary: "List the models", tags: ["openai"], response: { 200: modelListResponse } } },
+    () => ({ object: "list" as const, data: models.list().map(modelBody) }),
+  );
+  routes.get(
+    "/v1/models/*",
+    {
+      schema: {
+        summary: "Describe a model",
+        tags: ["openai"],
+        params: z.object({ "*": z.string().describe("The model's id; it may contain slashes.") }),
+        response: { 200: modelResponse, ...errorResponses },
+      },
+    },
+    (request) => modelBody(findModel(models, request.params["*"])),
+  );
+}
+
+export function tokenizerRoutes(app: FastifyInstance, models: ModelDirectory): void {
+  const routes = app.withTypeProvider<ZodTypeProvider>();
+  const named = (model: string | undefined) => findModel(models, model ?? models.list()[0]?.name ?? "");
+  routes.post(
+    "/tokenize",
+    {
+      schema: {
+        summary: "Text to token ids",
+        tags: ["tokens"],
+        body: tokenizeBody,
+        response: { 200: tokenizeResponse, ...errorResponses },
+      },
+    },
+    async (request) => {
+      const { model, prompt, content, add_special_tokens, add_special } = request.body;
+      const text = prompt ?? content;
+      if (text === undefined) {
+        throw new WeirError("invalid_request", "Missing required parameter: 'prompt'.", { param: "prompt" });
+      }
+      const card = named(model);
+      const tokens = await models.tokenize(card.name, text, add_special_tokens ?? add_special ?? true);
+      return { tokens: [...tokens], count: tokens.length, max_model_len: card.contextLength };
+    },
+  );
+  routes.post(
+    "/detokenize",
+    {
+      schema: {
+        summary: "Token ids to text",
+        tags: ["tokens"],
+        body: detokenizeBody,
+        response: { 200: detokenizeResponse, ...errorResponses },
+      },
+    },
+    async (request) => {
+      const card = named(request.body.model);
+      const wrong = request.body.tokens.findIndex((id) => id >= card.geometry.vocabSize);
+      if (wrong >= 0) {
+        const why = `not a token of '${card.name}', whose ids are 0 to ${card.geometry.vocabSize - 1}`;
+        throw new WeirError("invalid_request", `Invalid value for 'tokens.${wrong}': ${why}.`, {
+          param: `tokens.${wrong}`,
+        });
+      }
+      const text = await models.detokenize(card.name, request.body.tokens.map(tokenId));
+      return { prompt: text, content: text };
+    },
+  );
+}
