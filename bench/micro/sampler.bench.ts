@@ -56,7 +56,10 @@ bench
   .add("temperature 0.8, top_k 40, top_p 0.95", sampler({ temperature: 0.8, topK: 40, topP: 0.95 }))
   .add("temperature 0.8, top_k 1000, top_p 0.95", sampler({ temperature: 0.8, topK: 1000, topP: 0.95 }))
   .add("temperature 2, top_k 1000, top_p 0.5", sampler({ temperature: 2, topK: 1000, topP: 0.5 }))
-  .add("greedy, three penalties over 1,000 tokens", sampler({ temperature: 0, repetitionPenalty: 1.1, presencePenalty: 0.1, frequencyPenalty: 0.1 }))
+  .add(
+    "greedy, three penalties over 1,000 tokens",
+    sampler({ temperature: 0, repetitionPenalty: 1.1, presencePenalty: 0.1, frequencyPenalty: 0.1 }),
+  )
   .add("greedy, logprobs 20", sampler({ temperature: 0 }, 20))
   .add("temperature 0.8, logprobs 20", sampler({ temperature: 0.8 }, 20))
   .add("score a prompt token, 20 alternatives", () => {

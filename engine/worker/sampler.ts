@@ -30,7 +30,10 @@ export class RowSampler {
   #generated = 0;
 
   constructor(opening: SequenceOpening, vocabSize: number) {
-    assert(vocabSize > 0 && vocabSize <= VOCAB_MAX, `a vocabulary has 1 to ${VOCAB_MAX} tokens, not ${vocabSize}`);
+    assert(
+      vocabSize > 0 && vocabSize <= VOCAB_MAX,
+      `a vocabulary has 1 to ${VOCAB_MAX} tokens, not ${vocabSize}`,
+    );
     const inVocabulary = (id: TokenId): boolean => id >= 0 && id < vocabSize;
     const { sampling } = opening;
     this.#sampling = sampling;
@@ -53,7 +56,10 @@ export class RowSampler {
   observePrompt(tokens: readonly TokenId[]): void {
     if (this.#history === undefined || this.#sampling.repetitionPenalty === 1) return;
     for (const token of tokens) {
-      assert(token >= 0 && token < this.#vocabSize, `prompt token ${token} is not in the vocabulary of ${this.#vocabSize}`);
+      assert(
+        token >= 0 && token < this.#vocabSize,
+        `prompt token ${token} is not in the vocabulary of ${this.#vocabSize}`,
+      );
       this.#history.addPrompt(token);
     }
   }
@@ -66,7 +72,8 @@ export class RowSampler {
   sample(logits: Float32Array): { token: TokenId; scored: ScoredToken | undefined } {
     assert(logits.length === this.#vocabSize, `a row has ${this.#vocabSize} logits, not ${logits.length}`);
     const token = tokenId(this.#pick(logits));
-    const scored = this.#alternatives === undefined ? undefined : scoreTarget(logits, token, this.#alternatives);
+    const scored =
+      this.#alternatives === undefined ? undefined : scoreTarget(logits, token, this.#alternatives);
     this.#history?.addAnswer(token);
     this.#generated += 1;
     return { token, scored };
@@ -114,7 +121,10 @@ export class RowSampler {
  * first, ties by the smaller id. Only reads the row. Throws an Error on NaN, +Infinity, or a row of -Infinity alone.
  */
 export function scoreTarget(logits: Float32Array, target: TokenId, alternatives: number): ScoredToken {
-  assert(alternatives >= 0 && alternatives <= TOP_LIST_MAX, `alternatives must be 0 to ${TOP_LIST_MAX}, not ${alternatives}`);
+  assert(
+    alternatives >= 0 && alternatives <= TOP_LIST_MAX,
+    `alternatives must be 0 to ${TOP_LIST_MAX}, not ${alternatives}`,
+  );
   assert(target >= 0 && target < logits.length, `token ${target} is not in a row of ${logits.length} logits`);
   const best = argmax(logits);
   if (best === -1) throw new Error("no token can be scored: every logit of the row is -Infinity");

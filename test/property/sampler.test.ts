@@ -31,10 +31,15 @@ const ordered = (row: ArrayLike<number>, temperature: number): Candidate[] => {
   );
 };
 
-const massOf = (candidates: readonly Candidate[]): number => candidates.reduce((sum, { mass }) => sum + mass, 0);
+const massOf = (candidates: readonly Candidate[]): number =>
+  candidates.reduce((sum, { mass }) => sum + mass, 0);
 
 /** What the filters leave, by the definition; `leaning` > 1 keeps a crumb more than it should, < 1 a crumb less. */
-function kept(row: ArrayLike<number>, { temperature, topK, topP, minP }: Sampling, leaning: number): Candidate[] {
+function kept(
+  row: ArrayLike<number>,
+  { temperature, topK, topP, minP }: Sampling,
+  leaning: number,
+): Candidate[] {
   let left = ordered(row, temperature).filter(({ logit }) => logit > -Infinity);
   if (topK > 0) left = left.slice(0, topK);
   if (topP < 1) {
@@ -49,7 +54,12 @@ function kept(row: ArrayLike<number>, { temperature, topK, topP, minP }: Samplin
   return left.filter(({ mass }, rank) => rank === 0 || mass * leaning >= minP);
 }
 
-function bent(row: Float32Array, sampling: Sampling, prompt: readonly number[], answer: readonly number[]): Float32Array {
+function bent(
+  row: Float32Array,
+  sampling: Sampling,
+  prompt: readonly number[],
+  answer: readonly number[],
+): Float32Array {
   const result = Float32Array.from(row);
   for (const [id, bias] of sampling.logitBias) result[id] = (result[id] as number) + bias;
   for (const id of new Set([...prompt, ...answer])) {
@@ -61,10 +71,17 @@ function bent(row: Float32Array, sampling: Sampling, prompt: readonly number[], 
   return result;
 }
 
-function samplerOf(change: Partial<Sampling>, vocabSize: number, more: { endTokens?: TokenId[]; minTokens?: number } = {}) {
+function samplerOf(
+  change: Partial<Sampling>,
+  vocabSize: number,
+  more: { endTokens?: TokenId[]; minTokens?: number } = {},
+) {
   const sampling = { ...plain, ...change };
   const opening = { sequence: sequenceId(1), slot: slot(0), sampling, logprobs: undefined };
-  return new RowSampler({ ...opening, endTokens: more.endTokens ?? [], minTokens: more.minTokens ?? 0 }, vocabSize);
+  return new RowSampler(
+    { ...opening, endTokens: more.endTokens ?? [], minTokens: more.minTokens ?? 0 },
+    vocabSize,
+  );
 }
 
 const logit = fc.oneof(
@@ -112,14 +129,22 @@ describe("a draw", () => {
       fc.property(row, filters, (logits, change) => {
         const before = logits.slice();
         const ends = [tokenId(0)];
-        const one = samplerOf({ ...change, logitBias: [[tokenId(0), 3]], presencePenalty: 1 }, logits.length, {
-          endTokens: ends,
-          minTokens: 2,
-        });
-        const other = samplerOf({ ...change, logitBias: [[tokenId(0), 3]], presencePenalty: 1 }, logits.length, {
-          endTokens: ends,
-          minTokens: 2,
-        });
+        const one = samplerOf(
+          { ...change, logitBias: [[tokenId(0), 3]], presencePenalty: 1 },
+          logits.length,
+          {
+            endTokens: ends,
+            minTokens: 2,
+          },
+        );
+        const other = samplerOf(
+          { ...change, logitBias: [[tokenId(0), 3]], presencePenalty: 1 },
+          logits.length,
+          {
+            endTokens: ends,
+            minTokens: 2,
+          },
+        );
         const neighbour = samplerOf({ ...change, seed: 99 }, logits.length);
         for (let i = 0; i < 4; i += 1) {
           const { token } = one.sample(logits);
@@ -177,7 +202,8 @@ describe("log-probabilities", () => {
         else expect(Math.abs(scored.logprob - naive(target))).toBeLessThan(1e-8);
         const best = all.filter((candidate) => candidate.logit > -Infinity).slice(0, alternatives);
         expect(scored.top.map(({ token }) => token)).toEqual(best.map(({ id }) => id));
-        for (const { token, logprob } of scored.top) expect(Math.abs(logprob - naive(token))).toBeLessThan(1e-8);
+        for (const { token, logprob } of scored.top)
+          expect(Math.abs(logprob - naive(token))).toBeLessThan(1e-8);
       }),
       { numRuns: 1000 },
     );

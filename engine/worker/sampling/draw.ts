@@ -33,7 +33,8 @@ export function draw(row: Float32Array, best: number, filters: Filters, chance: 
 }
 
 /** The largest z that min_p keeps: a token at distance z / 64 nats has exp(-z / 64) of the best one's probability. */
-const farthestOf = (minP: number): number => (minP > 0 ? Math.min(HORIZON, -Math.log(minP) * BUCKETS_PER_NAT) : HORIZON);
+const farthestOf = (minP: number): number =>
+  minP > 0 ? Math.min(HORIZON, -Math.log(minP) * BUCKETS_PER_NAT) : HORIZON;
 
 function drawFromList(row: Float32Array, { temperature, topK, topP, minP }: Filters, chance: number): number {
   top.fill(row, topK);

@@ -20,7 +20,8 @@ export class RowEdits {
     this.#indices[this.#size] = index;
     this.#olds[this.#size] = old;
     this.#size += 1;
-    row[index] = Number.isFinite(old) && logit !== -Infinity ? Math.max(-LOGIT_MAX, Math.min(LOGIT_MAX, logit)) : logit;
+    row[index] =
+      Number.isFinite(old) && logit !== -Infinity ? Math.max(-LOGIT_MAX, Math.min(LOGIT_MAX, logit)) : logit;
   }
 
   /** Takes back the latest edits until `size` are left, newest first: an index may have been edited twice. */

@@ -1,6 +1,6 @@
 /**
- * Passes over one row of logits that only compare: the largest one, and the k largest. Hot path, so unrolled, with one
- * predictable branch an element. `!(x <= bar)` is also true for NaN: a damaged row is found without a test of its own.
+ * Passes over one row of logits that only compare: the largest one, and the k largest. Hot path, so eight at a time with
+ * one predictable branch each; `x <= bar` is false for NaN too, so a damaged row is found without a test of its own.
  */
 
 /** The longest list that TopList keeps; longer cuts go through the buckets (buckets.ts). */
@@ -8,32 +8,36 @@ export const TOP_LIST_MAX = 128;
 
 /** Index of the largest logit, the first of ties; -1 where every logit is -Infinity. Throws on NaN and +Infinity. */
 export function argmax(row: Float32Array): number {
-  const { length } = row;
-  const whole = length - (length % 8);
+  const whole = row.length - (row.length % 8);
   let max = -Infinity;
   let best = -1;
-  let i = 0;
-  for (; i < whole; i += 8) {
-    const a = row[i] as number;
-    const b = row[i + 1] as number;
-    const c = row[i + 2] as number;
-    const d = row[i + 3] as number;
-    const e = row[i + 4] as number;
-    const f = row[i + 5] as number;
-    const g = row[i + 6] as number;
-    const h = row[i + 7] as number;
-    if (!(a <= max)) max = checked(a, (best = i));
-    if (!(b <= max)) max = checked(b, (best = i + 1));
-    if (!(c <= max)) max = checked(c, (best = i + 2));
-    if (!(d <= max)) max = checked(d, (best = i + 3));
-    if (!(e <= max)) max = checked(e, (best = i + 4));
-    if (!(f <= max)) max = checked(f, (best = i + 5));
-    if (!(g <= max)) max = checked(g, (best = i + 6));
-    if (!(h <= max)) max = checked(h, (best = i + 7));
+  for (let i = 0; i < whole; i += 8) {
+    if (allAtMost(row, i, max)) continue;
+    best = largestOf(row, i, i + 8, best);
+    max = best === -1 ? -Infinity : (row[best] as number);
   }
-  for (; i < length; i += 1) {
-    const a = row[i] as number;
-    if (!(a <= max)) max = checked(a, (best = i));
+  return largestOf(row, whole, row.length, best);
+}
+
+/** False also where one of the eight is NaN. */
+function allAtMost(row: Float32Array, from: number, bar: number): boolean {
+  return (
+    (row[from] as number) <= bar &&
+    (row[from + 1] as number) <= bar &&
+    (row[from + 2] as number) <= bar &&
+    (row[from + 3] as number) <= bar &&
+    (row[from + 4] as number) <= bar &&
+    (row[from + 5] as number) <= bar &&
+    (row[from + 6] as number) <= bar &&
+    (row[from + 7] as number) <= bar
+  );
+}
+
+function largestOf(row: Float32Array, from: number, to: number, bestBefore: number): number {
+  let best = bestBefore;
+  for (let i = from; i < to; i += 1) {
+    const logit = checked(row[i] as number, i);
+    if (best === -1 ? logit > -Infinity : logit > (row[best] as number)) best = i;
   }
   return best;
 }
@@ -62,30 +66,26 @@ export class TopList {
   fill(row: Float32Array, wanted: number): void {
     this.#size = 0;
     this.#wanted = wanted;
-    const { length } = row;
-    const whole = length - (length % 4);
+    const whole = row.length - (row.length % 8);
     let bar = -Infinity;
-    let i = 0;
-    for (; i < whole; i += 4) {
-      const a = row[i] as number;
-      const b = row[i + 1] as number;
-      const c = row[i + 2] as number;
-      const d = row[i + 3] as number;
-      if (!(a <= bar)) bar = this.#insert(a, i);
-      if (!(b <= bar)) bar = this.#insert(b, i + 1);
-      if (!(c <= bar)) bar = this.#insert(c, i + 2);
-      if (!(d <= bar)) bar = this.#insert(d, i + 3);
+    for (let i = 0; i < whole; i += 8) {
+      if (!allAtMost(row, i, bar)) bar = this.#insertAll(row, i, i + 8, bar);
     }
-    for (; i < length; i += 1) {
-      const a = row[i] as number;
-      if (!(a <= bar)) bar = this.#insert(a, i);
+    this.#insertAll(row, whole, row.length, bar);
+  }
+
+  #insertAll(row: Float32Array, from: number, to: number, barBefore: number): number {
+    let bar = barBefore;
+    for (let i = from; i < to; i += 1) {
+      const logit = checked(row[i] as number, i);
+      if (logit > bar) bar = this.#insert(logit, i);
     }
+    return bar;
   }
 
   /** Returns the bar that the next logit must pass. Ids come in rising order, so an equal logit goes behind. */
   #insert(logit: number, id: number): number {
     const { values, ids } = this;
-    checked(logit, id);
     if (this.#size < this.#wanted) this.#size += 1;
     let at = this.#size - 1;
     while (at > 0 && (values[at - 1] as number) < logit) {
