@@ -1,0 +1,153 @@
+/** From a model file to an installed model, all or nothing: it is compiled beside its place and moved there when done. */
+import { statfsSync } from "node:fs";
+import type { Clock } from "../engine/core/clock.ts";
+import { type Catalog, notInstalled, readModelFolder } from "./catalog.ts";
+import type { Manifest } from "./manifest.ts";
+import { ModelError } from "./model-error.ts";
+import { checkModelName } from "./model-name.ts";
+import type { ModelSource } from "./source.ts";
+import { stage } from "./staging.ts";
+
+export interface InstallRequest {
+  /** A GGUF file or a folder with safetensors. */
+  readonly path: string;
+  readonly name: string;
+  readonly quant: "q4" | "q8" | "f32" | undefined;
+  readonly block: 32 | 64 | 128 | undefined;
+  readonly kv: "auto" | "f32" | "int8";
+  /** `keep` refuses a name that is taken. */
+  readonly existing: "keep" | "replace";
+  /** Where the file came from: `ORG/NAME@commit`. */
+  readonly origin?: string;
+  /** Where the file itself does not say. */
+  readonly licence?: string;
+}
+
+/** What is asked of the compiler: the parts of its options that an installation decides. */
+export interface CompileRequest {
+  readonly name: string;
+  readonly quant: InstallRequest["quant"];
+  readonly block: InstallRequest["block"];
+  readonly kv: InstallRequest["kv"];
+  /** An empty folder. */
+  readonly outDir: string;
+  /** Seconds since 1970. */
+  readonly createdAt: number;
+  readonly origin?: string;
+  readonly onProgress: Progress;
+}
+
+export type Progress = (done: number, total: number, what: string) => void;
+
+export interface InstallPorts {
+  readonly catalog: Catalog;
+  /** `$WEIR_HOME/models` */
+  readonly modelsFolder: string;
+  readonly clock: Clock;
+  readonly open: (path: string) => ModelSource;
+  readonly compile: (source: ModelSource, request: CompileRequest) => Promise<Manifest>;
+  readonly onProgress: Progress;
+}
+
+/** Resolves once the model is in its place and on disk. After a failure nothing of it is left. */
+export async function installModel(request: InstallRequest, ports: InstallPorts): Promise<Manifest> {
+  const { name } = request;
+  checkModelName(name);
+  if (request.quant === "f32" && request.block !== undefined) {
+    throw new ModelError("--block goes with q4 and q8 weights; f32 weights share no scales.");
+  }
+  if (request.quant === "f32" && request.kv === "int8") {
+    throw new ModelError("--quant f32 implies --kv f32; leave --kv int8 out, or choose --quant q8.");
+  }
+  refuseTaken(request, ports.catalog);
+
+  const source = ports.open(request.path);
+  try {
+    using staged = stage(ports.modelsFolder, name, ports.clock);
+    // Another process may have installed it while this one waited for nothing but the lock.
+    refuseTaken(request, ports.catalog);
+    checkSpace(source, request.quant, staged.fresh);
+    await compileInto(staged.fresh, source, request, ports, staged.touch);
+    const made = readModelFolder(staged.fresh, name);
+    if (made.state === "broken") throw new ModelError(`The compiler left a damaged model: ${made.why}.`);
+    staged.commit();
+    return made.manifest;
+  } finally {
+    source.store.close();
+  }
+}
+
+/** Also removes a broken model, which is often why it is removed. */
+export function uninstallModel(
+  name: string,
+  { catalog, modelsFolder, clock }: Omit<InstallPorts, "open" | "compile" | "onProgress">,
+): void {
+  const entry = catalog.find(name);
+  if (entry === undefined) throw notInstalled(name);
+  if (entry.origin === "built-in") throw new ModelError(`${name} comes with weir and cannot be removed.`);
+  using staged = stage(modelsFolder, name, clock);
+  staged.removeInstalled();
+}
+
+function refuseTaken({ name, existing }: InstallRequest, catalog: Catalog): void {
+  const entry = catalog.find(name);
+  if (entry?.origin === "built-in") {
+    throw new ModelError(`${name} is the name of a model that comes with weir. Choose another with --name.`);
+  }
+  if (entry !== undefined && existing === "keep") {
+    throw new ModelError(
+      `A model ${name} is installed already. Choose another --name, or replace it with --force.`,
+    );
+  }
+}
+
+async function compileInto(
+  outDir: string,
+  source: ModelSource,
+  { name, quant, block, kv, origin, licence }: InstallRequest,
+  { clock, compile, onProgress }: InstallPorts,
+  touch: () => void,
+): Promise<void> {
+  const known = source.licence ?? licence;
+  try {
+    await compile(known === undefined ? source : { ...source, licence: known }, {
+      name,
+      quant,
+      block,
+      kv,
+      outDir,
+      createdAt: Math.floor(clock.wall() / 1000),
+      ...(origin === undefined ? {} : { origin }),
+      onProgress: (done, total, what) => {
+        touch();
+        onProgress(done, total, what);
+      },
+    });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+    throw new ModelError(
+      `The disk is full while ${name} was compiled into ${outDir}; nothing was installed.`,
+      error,
+    );
+  }
+}
+
+/** Bytes a weight takes at most, with its share of scales. */
+const BYTES_PER_WEIGHT = { f32: 4, q8: 1.125, q4: 0.625 };
+
+/** Refuses before the work starts where it cannot end well. */
+function checkSpace(source: ModelSource, quant: InstallRequest["quant"], folder: string): void {
+  const chosen = quant ?? (source.kind === "safetensors" ? "q8" : undefined);
+  let needed = 0;
+  for (const tensor of source.store.tensors.values()) {
+    const weights = tensor.shape.reduce((product, length) => product * length, 1);
+    needed += chosen === undefined ? tensor.byteLength * 1.125 : weights * BYTES_PER_WEIGHT[chosen];
+  }
+  const { bavail, bsize } = statfsSync(folder);
+  const free = bavail * bsize;
+  if (needed <= free) return;
+  const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+  throw new ModelError(
+    `The model needs about ${gigabytes(needed)} under ${folder}, where ${gigabytes(free)} are free. Free some space, or set WEIR_HOME.`,
+  );
+}
