@@ -15,6 +15,8 @@ export interface FolderRule {
   readonly node: "none" | "any";
 }
 
+const seesAll = (folder: string): FolderRule => ({ folder, house: ["*"], packages: ["*"], node: "any" });
+
 export const FOLDERS: readonly FolderRule[] = [
   { folder: "engine/core", house: [], packages: [], node: "none" },
   { folder: "engine/scheduler", house: ["engine/core"], packages: [], node: "none" },
@@ -55,13 +57,12 @@ export const FOLDERS: readonly FolderRule[] = [
     ],
     node: "any",
   },
-  { folder: "server/compose.ts", house: ["*"], packages: ["*"], node: "any" },
-  { folder: "server/cli.ts", house: ["*"], packages: ["*"], node: "any" },
-  { folder: "server/cli", house: ["*"], packages: ["*"], node: "any" },
-  { folder: "server/main.ts", house: ["*"], packages: ["*"], node: "any" },
-  { folder: "bench", house: ["*"], packages: ["*"], node: "any" },
-  { folder: "scripts", house: ["*"], packages: ["*"], node: "any" },
-  { folder: "test", house: ["*"], packages: ["*"], node: "any" },
+  // Where everything is put together, once, and the commands.
+  ...["server/compose.ts", "server/model-shelf.ts", "server/model-tools.ts", "server/resident.ts"].map(
+    seesAll,
+  ),
+  ...["server/main.ts", "server/cli.ts", "server/cli"].map(seesAll),
+  ...["bench", "scripts", "test"].map(seesAll),
 ];
 
 /** Tests, benches and operator scripts stand outside the product: the rules on places do not hold there. */
