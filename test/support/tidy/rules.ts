@@ -7,14 +7,14 @@ export type Complaint = string;
 const complain = (path: string, line: number, problem: string): Complaint => `${path}:${line}  ${problem}`;
 
 /** True where `path` is `place` or lies in it. */
-export const within = (path: string, place: string): boolean =>
+const within = (path: string, place: string): boolean =>
   place === "*" || path === place || path.startsWith(`${place}/`);
 
 const withinAny = (path: string, places: readonly string[]): boolean =>
   places.some((place) => within(path, place));
 
 /** The longest folder that holds the file; undefined = the house does not know the folder. */
-export function folderRule(path: string): FolderRule | undefined {
+function folderRule(path: string): FolderRule | undefined {
   return FOLDERS.filter((rule) => within(path, rule.folder)).sort(
     (a, b) => b.folder.length - a.folder.length,
   )[0];
