@@ -1,30 +1,127 @@
 /**
- * How many prompt tokens the next step computes. With nobody decoding: as many as the limits allow. While rows decode, as
- * many as keep  decodeMs + chunkMs <= interTokenStretchMax * decodeMs  by what steps were measured to cost, so that no row
- * waits longer for its next token than the bound, however long the prompt is; but never fewer than chunkTokensMin.
+ * How many prompt tokens the next step computes beside its decode rows; plan.ts says why it is done this way.
+ *
+ * With nobody decoding: as many as the limits allow. While n rows decode:
+ *
+ *   regular   as many as keep  decodeMs(n) + chunkMs <= interTokenStretchMax * decodeMs(n)  by measured costs, at least
+ *             chunkTokensMin; so the usual gap between two tokens of a row stays within the bound.
+ *   burst     where prompts cannot be done within PREFILL_STRETCH times their time alone that way (the weights are read for
+ *             a few tokens only, over and over), one step in 1 / BURST_SHARE takes a chunk just large enough for that: the
+ *             p95 of the gaps does not see it. A burst's step takes at most BURST_STRETCH times the bound.
+ *
+ * Bursts are paid from a credit. Each decoding step pays in BURST_SHARE, up to one burst; each step over the bound, burst or
+ * noise, takes out one. So when the machine is noisy by itself there are no bursts on top.
  */
 import type { LaneLimits } from "../core/limits.ts";
-import type { StepCosts } from "./step-costs.ts";
+import type { PrefillChunk, StepOutcome, StepPlan } from "../core/step.ts";
+import { ChunkCost } from "./chunk-cost.ts";
+import { DecodeCost } from "./decode-cost.ts";
+
+/** A prompt should be computed within this many times its time alone. The aim is a little lower than the promise of 3. */
+const PREFILL_STRETCH = 2.7;
+/** Of the steps, those that may be over the bound on purpose; 5 % would be all that p95 allows. */
+const BURST_SHARE = 1 / 25;
+/** A burst may take this many times the bound of a usual step. */
+const BURST_STRETCH = 4;
+/** Debt from steps that were over the bound by noise: at most this many bursts are lost to it. */
+const DEBT_MAX = 2;
+
+/** A chunk's time may vary by this much without being news. */
+const NOISE = 1.2;
 
 export interface ChunkAsk {
   /** Rows that decode in the same step. */
   readonly rows: number;
-  /** Positions of the prompt that are computed already. */
+  /** Tokens of the whole prompt. */
+  readonly prompt: number;
+  /** How many of them are computed already; fewer than all. */
   readonly start: number;
-  /** Prompt tokens that are not; at least 1. */
-  readonly left: number;
+  /** Every row of the chunk goes through the head, which costs more. */
+  readonly scored: boolean;
+  /** Since the prompt got its slot, in ms. */
+  readonly elapsedMs: number;
 }
 
-/** At least 1. */
-export function chunkTokens(ask: ChunkAsk, costs: StepCosts, limits: LaneLimits): number {
-  const most = Math.min(ask.left, limits.chunkTokensMax, limits.stepTokensMax - ask.rows);
-  if (ask.rows === 0) return most;
-  const decodeMs = costs.decodeMs(ask.rows);
-  const fitting =
-    decodeMs === undefined
-      ? undefined
-      : costs.tokensWithin((limits.interTokenStretchMax - 1) * decodeMs, ask.start);
-  return Math.min(most, Math.max(limits.chunkTokensMin, rounded(fitting ?? 0)));
+export class ChunkSizer {
+  readonly #limits: LaneLimits;
+  readonly #decode = new DecodeCost();
+  readonly #plain = new ChunkCost();
+  readonly #scored = new ChunkCost();
+  /** In bursts: from -DEBT_MAX to 1. */
+  #credit = 0;
+
+  constructor(limits: LaneLimits) {
+    this.#limits = limits;
+  }
+
+  observe(plan: StepPlan, outcome: Extract<StepOutcome, { kind: "done" }>): void {
+    const { chunk } = plan;
+    const rows = plan.decode.length;
+    if (rows > 0) {
+      this.#pay(rows, chunk, outcome.decodeMs + outcome.chunkMs);
+      this.#decode.observe(rows, outcome.decodeMs, chunk !== undefined);
+    }
+    if (chunk === undefined) return;
+    this.#costOf(chunk.score !== undefined).observe(chunk.tokens.length, chunk.start, outcome.chunkMs);
+  }
+
+  /** At least 1; within the limits on chunks and steps. */
+  tokens(ask: ChunkAsk): number {
+    const { chunkTokensMax, chunkTokensMin, stepTokensMax, interTokenStretchMax } = this.#limits;
+    const most = Math.min(ask.prompt - ask.start, chunkTokensMax, stepTokensMax - ask.rows);
+    const decodeMs = this.#decode.ms(ask.rows);
+    if (ask.rows === 0) return most;
+    const cost = this.#costOf(ask.scored);
+    const fitting = (stretch: number): number =>
+      decodeMs === undefined ? 0 : (cost.tokensWithin((stretch - 1) * decodeMs, ask.start) ?? 0);
+    const regular = Math.min(most, Math.max(chunkTokensMin, rounded(fitting(interTokenStretchMax))));
+    if (this.#credit < 1 || decodeMs === undefined) return regular;
+    const burstMax = Math.min(most, rounded(fitting(BURST_STRETCH * interTokenStretchMax)));
+    return Math.max(regular, Math.min(burstMax, this.#burst(ask, regular, decodeMs)));
+  }
+
+  /** The chunk that, once every 1 / BURST_SHARE steps, lets the prompt be done in time; 0 if no burst is needed. */
+  #burst(ask: ChunkAsk, regular: number, decodeMs: number): number {
+    const cost = this.#costOf(ask.scored);
+    const middle = (ask.start + ask.prompt) / 2;
+    const regularMs = decodeMs + (cost.ms(regular, middle) ?? 0);
+    const left = ask.prompt - ask.start;
+    const leftMs = Math.max(1, PREFILL_STRETCH * this.#aloneMs(ask, cost) - ask.elapsedMs);
+    if ((left / regular) * regularMs <= leftMs) return 0;
+    const others = 1 / BURST_SHARE - 1;
+    const fixedMs = cost.ms(0, middle) ?? 0;
+    const perTokenMs = (cost.ms(1, middle) ?? 0) - fixedMs;
+    const rate = left / leftMs;
+    // others * regular + n tokens  must come in  others * regularMs + decodeMs + fixedMs + n * perTokenMs  at `rate`.
+    const lacking = rate * (others * regularMs + decodeMs + fixedMs) - others * regular;
+    const gain = 1 - rate * perTokenMs;
+    return gain <= 0 ? Number.POSITIVE_INFINITY : Math.ceil(lacking / gain);
+  }
+
+  /** Expected time of the whole prompt with nobody decoding. */
+  #aloneMs(ask: ChunkAsk, cost: ChunkCost): number {
+    let ms = 0;
+    for (let start = 0; start < ask.prompt; start += this.#limits.chunkTokensMax) {
+      ms += cost.ms(Math.min(this.#limits.chunkTokensMax, ask.prompt - start), start) ?? 0;
+    }
+    return ms;
+  }
+
+  #pay(rows: number, chunk: PrefillChunk | undefined, stepMs: number): void {
+    const slowMs = this.#decode.msP95(rows);
+    if (slowMs === undefined) return;
+    const { interTokenStretchMax, chunkTokensMin } = this.#limits;
+    // Where even the shortest chunk is over the bound, that is no news: only what is worse counts.
+    const least =
+      chunk === undefined ? 0 : this.#costOf(chunk.score !== undefined).ms(chunkTokensMin, chunk.start);
+    const bound = Math.max(interTokenStretchMax * slowMs, NOISE * (slowMs + (least ?? 0)));
+    const credit = stepMs > bound ? this.#credit - 1 : this.#credit + BURST_SHARE;
+    this.#credit = Math.min(1, Math.max(-DEBT_MAX, credit));
+  }
+
+  #costOf(scored: boolean): ChunkCost {
+    return scored ? this.#scored : this.#plain;
+  }
 }
 
 /** Kernels like multiples of 8: rounds down to 8, 4 or 2 where that loses less than an eighth, else to a whole number. */

@@ -15,8 +15,9 @@ import type { ErrorCode } from "../core/errors.ts";
 import type { FinishReason } from "../core/generator.ts";
 import { checkLaneLimits, type LaneLimits } from "../core/limits.ts";
 import type { Admission, NewSequence, SchedulerEvent } from "../core/sequence.ts";
-import type { SequenceOpening, StepOutcome, StepPlan } from "../core/step.ts";
-import { chunkTokens } from "./chunk-size.ts";
+import type { PrefillChunk, SequenceOpening, StepOutcome, StepPlan } from "../core/step.ts";
+import { ChunkSizer } from "./chunk-size.ts";
+import { backendMessage, timeoutMessage } from "./failures.ts";
 import { Heap } from "./heap.ts";
 import type { SchedulerSnapshot } from "./invariants.ts";
 import {
@@ -33,7 +34,6 @@ import { decodeRow, opening, prefillChunk } from "./plan.ts";
 import { ServiceRate } from "./service-rate.ts";
 import { acceptChunk, acceptToken, type Done, type Progress, sampledBySequence } from "./settle.ts";
 import { packRows } from "./slots.ts";
-import { StepCosts } from "./step-costs.ts";
 import { WaitingQueue } from "./waiting-queue.ts";
 
 export class Scheduler {
@@ -42,7 +42,7 @@ export class Scheduler {
   readonly #live = new Map<SequenceId, LiveSequence>();
   readonly #waiting: WaitingQueue<LiveSequence>;
   readonly #deadlines: Heap<LiveSequence>;
-  readonly #costs = new StepCosts();
+  readonly #sizer: ChunkSizer;
   readonly #rate = new ServiceRate();
   #running: LiveSequence[] = [];
   #prefilling: LiveSequence | undefined;
@@ -50,6 +50,8 @@ export class Scheduler {
   #closings: SequenceId[] = [];
   #pending: SchedulerEvent[] = [];
   #inFlight: StepPlan | undefined;
+  /** Sequences that ended, in whatever way, since the last step was settled. */
+  #departed = 0;
   #ids = 0;
   #steps = 0;
 
@@ -57,6 +59,7 @@ export class Scheduler {
     checkLaneLimits(limits);
     this.#clock = clock;
     this.#limits = limits;
+    this.#sizer = new ChunkSizer(limits);
     this.#waiting = new WaitingQueue(limits.agingMs);
     this.#deadlines = new Heap(
       (a, b) => a.deadline < b.deadline || (a.deadline === b.deadline && a.id < b.id),
@@ -83,7 +86,10 @@ export class Scheduler {
     if (this.#live.size >= this.#limits.waitingMax + this.#limits.rowsMax) {
       return { kind: "full", retryAfterMs: this.#rate.refuse() };
     }
-    if (this.idle) this.#rate.begin(now);
+    if (this.idle) {
+      this.#rate.begin(now);
+      this.#departed = 0;
+    }
     this.#ids += 1;
     const live = createLive(sequenceId(this.#ids), sequence, now, this.#limits);
     this.#live.set(live.id, live);
@@ -103,7 +109,6 @@ export class Scheduler {
   stop(id: SequenceId): void {
     const live = this.#live.get(id);
     if (live === undefined) return;
-    this.#rate.finished(1, this.#clock.now());
     this.#pending.push(this.#finish(live, "stop"));
   }
 
@@ -122,10 +127,9 @@ export class Scheduler {
     const moves = this.#pack();
     const openings = this.#prefilling === undefined ? this.#start(now) : [];
     const decode = this.#running.map(decodeRow);
-    const prefilling = this.#prefilling;
-    if (decode.length === 0 && prefilling === undefined) return undefined;
-    const count = prefilling === undefined ? 0 : this.#chunkTokens(prefilling, decode.length);
-    const chunk = prefilling === undefined ? undefined : prefillChunk(prefilling, count);
+    const chunk =
+      this.#prefilling === undefined ? undefined : this.#chunk(this.#prefilling, decode.length, now);
+    if (decode.length === 0 && chunk === undefined) return undefined;
     const closings = this.#closings;
     this.#closings = [];
     this.#steps += 1;
@@ -142,6 +146,8 @@ export class Scheduler {
     this.#inFlight = undefined;
     const before = this.takeEvents();
     const events = outcome.kind === "done" ? this.#advance(plan, outcome) : this.#recover(plan, outcome);
+    this.#rate.departed(this.#departed, this.#clock.now());
+    this.#departed = 0;
     return before.length === 0 ? events : [...before, ...events];
   }
 
@@ -198,9 +204,17 @@ export class Scheduler {
     return [opening(live)];
   }
 
-  #chunkTokens(live: LiveSequence, rows: number): number {
-    const ask = { rows, start: live.computed, left: live.request.prompt.length - live.computed };
-    return chunkTokens(ask, this.#costs, this.#limits);
+  #chunk(live: LiveSequence, rows: number, now: number): PrefillChunk {
+    const { prompt, promptLogprobs } = live.request;
+    const scored = promptLogprobs !== undefined;
+    const ask = {
+      rows,
+      prompt: prompt.length,
+      start: live.computed,
+      scored,
+      elapsedMs: now - live.startedAt,
+    };
+    return prefillChunk(live, this.#sizer.tokens(ask));
   }
 
   #advance(plan: StepPlan, outcome: Done): readonly SchedulerEvent[] {
@@ -227,8 +241,7 @@ export class Scheduler {
         take(prompt, acceptToken(prompt, token, now));
       }
     }
-    this.#learn(plan, outcome);
-    this.#rate.finished(events.filter((event) => event.kind === "finished").length, now);
+    this.#sizer.observe(plan, outcome);
     return events;
   }
 
@@ -237,12 +250,6 @@ export class Scheduler {
     live.phase = { kind: "running", slot: slotOf(live) };
     this.#prefilling = undefined;
     this.#running.push(live);
-  }
-
-  #learn(plan: StepPlan, outcome: Done): void {
-    const { chunk, decode } = plan;
-    if (decode.length > 0) this.#costs.observeDecode(decode.length, outcome.decodeMs, chunk !== undefined);
-    if (chunk !== undefined) this.#costs.observeChunk(chunk.tokens.length, chunk.start, outcome.chunkMs);
   }
 
   /** A failed step: what streamed nothing yet starts again from the queue, the rest fails. */
@@ -280,6 +287,7 @@ export class Scheduler {
   /** Ends a sequence, wherever it stands. */
   #release(live: LiveSequence): void {
     this.#live.delete(live.id);
+    this.#departed += 1;
     this.#deadlines.remove(live);
     if (live.phase.kind === "waiting") this.#waiting.remove(live);
     else this.#vacate(live);
@@ -291,21 +299,4 @@ export class Scheduler {
     else this.#running.splice(this.#running.indexOf(live), 1);
     this.#closings.push(live.id);
   }
-}
-
-function timeoutMessage(live: LiveSequence): string {
-  const where =
-    live.phase.kind === "waiting"
-      ? "it was still waiting for a free slot"
-      : `${answerTokens(live)} of at most ${live.answerMax} answer tokens were done`;
-  const seconds = (live.deadline - live.arrivedAt) / 1_000;
-  return `The request was not done after its ${seconds} s: ${where}. Ask for fewer tokens, allow it more time, or try later.`;
-}
-
-function backendMessage(live: LiveSequence, cause: string): string {
-  const why =
-    answerTokens(live) > 0
-      ? "part of the answer was out already, so it could not be computed again"
-      : `it failed again after ${RETRIES_MAX} retries`;
-  return `The model's worker failed on this request (${cause}) and ${why}. Send the request again.`;
 }

@@ -1,6 +1,6 @@
 /**
- * How long a refused client should wait: places in the queue open as fast as sequences finish, and whoever was refused
- * before has the first claim. So the n-th refused client hears n times the usual interval between two finishes.
+ * How long a refused client should wait: places open as fast as sequences end, and whoever was refused before has the
+ * first claim. So the n-th refused client hears n times the usual interval between two ends.
  */
 const FIRST_GUESS_MS = 1_000;
 const SHORTEST_MS = 50;
@@ -10,7 +10,7 @@ const WEIGHT = 0.2;
 
 export class ServiceRate {
   #intervalMs: number | undefined;
-  /** Clock.now() from which the running interval counts: the last finish, or when work began after a pause. */
+  /** Clock.now() from which the running interval counts: the last end, or when work began after a pause. */
   #since = 0;
   #refused = 0;
 
@@ -20,8 +20,8 @@ export class ServiceRate {
     this.#refused = 0;
   }
 
-  /** `count` sequences gave their slots back at `now`; what finishes together shares the interval. */
-  finished(count: number, now: number): void {
+  /** `count` sequences ended by `now`; what ends in one step shares the interval. */
+  departed(count: number, now: number): void {
     if (count === 0) return;
     const interval = Math.max(0, now - this.#since) / count;
     const keep = (1 - WEIGHT) ** count;
