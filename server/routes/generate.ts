@@ -64,7 +64,12 @@ async function pump(
     if (signal.aborted) throw cancelled();
     assert(!step.done && step.value.kind !== "started", "a generation must go on to its finished event");
     sink.event(choice, step.value);
-    if (step.value.kind === "finished") return step.value.usage;
+    if (step.value.kind === "finished") {
+      // Lets the generators around the innermost one come to their own end, instead of being left.
+      const end = await iterator.next();
+      assert(end.done === true, "nothing may follow a finished event");
+      return step.value.usage;
+    }
     const room = sink.room();
     if (room !== undefined) await room;
   }
