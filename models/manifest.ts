@@ -1,8 +1,14 @@
 /** `weir.json`: what an installed model says of itself. The schema is the type. */
 import { z } from "zod";
 
-const positive = z.int().min(1).max(2 ** 31);
-const token = z.int().min(0).max(2 ** 31);
+const positive = z
+  .int()
+  .min(1)
+  .max(2 ** 31);
+const token = z
+  .int()
+  .min(0)
+  .max(2 ** 31);
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 
 export const ManifestFile = z.strictObject({

@@ -64,5 +64,7 @@ export class WeirError extends Error {
 /** Anything thrown, as a WeirError: what is not one already is `internal`, and its own message stays inside as cause. */
 export function asWeirError(error: unknown): WeirError {
   if (error instanceof WeirError) return error;
-  return new WeirError("internal", "The server failed on this request; its log has the cause.", { cause: error });
+  return new WeirError("internal", "The server failed on this request; its log has the cause.", {
+    cause: error,
+  });
 }

@@ -29,7 +29,10 @@ export function checkLaneLimits(limits: LaneLimits): void {
   for (const [name, value] of Object.entries(limits)) {
     assert(Number.isFinite(value) && value > 0, `limit ${name} must be a positive number, it is ${value}`);
   }
-  assert(limits.stepTokensMax >= limits.rowsMax, "stepTokensMax must be at least rowsMax: each row needs a token per step");
+  assert(
+    limits.stepTokensMax >= limits.rowsMax,
+    "stepTokensMax must be at least rowsMax: each row needs a token per step",
+  );
   assert(limits.chunkTokensMax >= limits.chunkTokensMin, "chunkTokensMax must be at least chunkTokensMin");
   assert(limits.chunkTokensMax <= limits.stepTokensMax, "chunkTokensMax must fit into stepTokensMax");
   assert(limits.slotTokens >= 2, "a slot must hold a prompt token and an answer token");

@@ -42,7 +42,9 @@ export interface PrefillChunk {
    * Undefined: only the wanted row goes through the head. Otherwise the log-probability of each token that FOLLOWS a row
    * of this chunk is reported: `targets[i]` is the prompt's token after tokens[i], undefined after the last one.
    */
-  readonly score: { readonly targets: readonly (TokenId | undefined)[]; readonly alternatives: number } | undefined;
+  readonly score:
+    | { readonly targets: readonly (TokenId | undefined)[]; readonly alternatives: number }
+    | undefined;
 }
 
 /**
@@ -84,4 +86,9 @@ export type StepOutcome =
       readonly chunkMs: number;
     }
   /** The step failed. Where the thread lives on, other sequences' caches may be intact; otherwise all is lost. */
-  | { readonly kind: "failed"; readonly step: StepId; readonly slotsIntact: boolean; readonly message: string };
+  | {
+      readonly kind: "failed";
+      readonly step: StepId;
+      readonly slotsIntact: boolean;
+      readonly message: string;
+    };

@@ -15,7 +15,8 @@ export interface ArenaShape {
 }
 
 /** Bytes that an arena takes once it is full. Untouched pages cost nothing. */
-export const arenaBytes = (shape: ArenaShape): number => 2 * shape.geometry.layers * shape.slots * slotBytes(shape);
+export const arenaBytes = (shape: ArenaShape): number =>
+  2 * shape.geometry.layers * shape.slots * slotBytes(shape);
 
 /** Bytes of one slot's keys (or values) of one layer. */
 function slotBytes({ geometry, precision, capacity }: ArenaShape): number {
@@ -37,7 +38,10 @@ export class KvArena {
   /** Tensors over slots from .. from + count - 1, keys and values alternating; closed with the arena. */
   view(from: number, count: number): readonly Tensor[] {
     const { geometry, precision, slots, capacity } = this.#shape;
-    assert(from >= 0 && count >= 1 && from + count <= slots, `slots ${from}..${from + count - 1} are not in the arena`);
+    assert(
+      from >= 0 && count >= 1 && from + count <= slots,
+      `slots ${from}..${from + count - 1} are not in the arena`,
+    );
     const bytes = slotBytes(this.#shape);
     const dims = [count, geometry.kvHeads, capacity, geometry.headDim];
     const type = precision === "int8" ? "int8" : "float32";
@@ -49,7 +53,10 @@ export class KvArena {
   /** Copies the first `tokens` positions of every head from one slot to another. */
   move(from: number, to: number, tokens: number): void {
     const { geometry, precision, slots, capacity } = this.#shape;
-    assert(from < slots && to < slots && tokens <= capacity, `move of ${tokens} tokens ${from} -> ${to} is out of bounds`);
+    assert(
+      from < slots && to < slots && tokens <= capacity,
+      `move of ${tokens} tokens ${from} -> ${to} is out of bounds`,
+    );
     const position = geometry.headDim * (precision === "int8" ? 1 : 4);
     const head = capacity * position;
     const slotSize = slotBytes(this.#shape);
@@ -69,7 +76,7 @@ export class KvArena {
     const values = new Float32Array(this.#buffers[2 * layer + part] as ArrayBuffer);
     let largest = 0;
     for (let h = 0; h < geometry.kvHeads; h += 1) {
-      const start = ((slotIndex * geometry.kvHeads + h) * capacity) * geometry.headDim;
+      const start = (slotIndex * geometry.kvHeads + h) * capacity * geometry.headDim;
       for (let i = start; i < start + tokens * geometry.headDim; i += 1) {
         largest = Math.max(largest, Math.abs(values[i] as number));
       }

@@ -36,7 +36,10 @@ export class DecoderRunner {
   readonly #chunkIds = new Map<number, Tensor>();
   readonly #wantedTensors = new Map<number, Tensor>();
   readonly #logitTensors = new Map<number, Tensor>();
-  readonly #decodeBindings = new Map<number, { readonly binding: Binding; readonly tensors: readonly Tensor[] }>();
+  readonly #decodeBindings = new Map<
+    number,
+    { readonly binding: Binding; readonly tensors: readonly Tensor[] }
+  >();
   readonly #chunkBindings = new Map<number, Binding>();
   /** Positions written in each slot: where padding may write. */
   readonly #written: Int32Array;
@@ -79,7 +82,10 @@ export class DecoderRunner {
       if (!padding) this.#written[row] = position + 1;
       total = Math.max(total, position + 1);
     }
-    assert(total <= this.#shape.capacity, `position ${total - 1} is beyond the slot's ${this.#shape.capacity}`);
+    assert(
+      total <= this.#shape.capacity,
+      `position ${total - 1} is beyond the slot's ${this.#shape.capacity}`,
+    );
     this.#total[0] = total;
     this.#decodeBinding(rows).run();
     return this.#rows(count);
@@ -89,10 +95,21 @@ export class DecoderRunner {
    * Tokens of one prompt at positions start .. start + tokens.length - 1 of a slot. `wanted` are indices into `tokens`
    * (at most WANTED_ROWS_MAX, at least one); returns their rows of logits.
    */
-  prefill(slotIndex: number, start: number, tokens: readonly number[], wanted: readonly number[]): readonly Float32Array[] {
-    assert(wanted.length >= 1 && wanted.length <= WANTED_ROWS_MAX, `${wanted.length} wanted rows are out of bounds`);
+  prefill(
+    slotIndex: number,
+    start: number,
+    tokens: readonly number[],
+    wanted: readonly number[],
+  ): readonly Float32Array[] {
+    assert(
+      wanted.length >= 1 && wanted.length <= WANTED_ROWS_MAX,
+      `${wanted.length} wanted rows are out of bounds`,
+    );
     const count = Math.max(2, tokens.length);
-    assert(start + count <= this.#shape.capacity, `a chunk up to ${start + count} is beyond the slot's ${this.#shape.capacity}`);
+    assert(
+      start + count <= this.#shape.capacity,
+      `a chunk up to ${start + count} is beyond the slot's ${this.#shape.capacity}`,
+    );
     for (let i = 0; i < count; i += 1) this.#ids[i] = BigInt(tokens[i] ?? EMPTY_SLOT_TOKEN);
     // One wanted row is asked for twice, for the same reason as a lone decode row: the head must not meet a single row.
     const rows = Math.max(2, wanted.length);
@@ -101,7 +118,10 @@ export class DecoderRunner {
     this.#total[0] = start + count;
     this.#written[slotIndex] = start + tokens.length;
     const binding = this.#chunkBinding(slotIndex);
-    binding.input("input_ids", this.#sized(this.#chunkIds, count, () => [1, count]));
+    binding.input(
+      "input_ids",
+      this.#sized(this.#chunkIds, count, () => [1, count]),
+    );
     binding.input("logit_rows", this.#sizedWanted(rows));
     binding.output("logits", this.#sizedLogits(rows));
     binding.run();

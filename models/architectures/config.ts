@@ -1,5 +1,5 @@
 /** Reads numbers and names out of a model's configuration, with bounds; every failure names the key. */
-import { type ModelSource, ModelFileError } from "../source.ts";
+import { ModelFileError, type ModelSource } from "../source.ts";
 
 export class ConfigReader {
   readonly #source: ModelSource;
@@ -15,7 +15,8 @@ export class ConfigReader {
   /** A whole number of at least 1 and at most `max`. */
   count(key: string, max: number, fallback?: number): number {
     const value = this.#source.config[key] ?? fallback;
-    if (typeof value !== "number" && typeof value !== "bigint") this.fail(key, `expected a whole number, found ${typeof value}`);
+    if (typeof value !== "number" && typeof value !== "bigint")
+      this.fail(key, `expected a whole number, found ${typeof value}`);
     const number = Number(value);
     if (!Number.isInteger(number) || number < 1 || number > max) {
       this.fail(key, `expected a whole number from 1 to ${max}, found ${number}`);
@@ -43,7 +44,10 @@ export class ConfigReader {
   expect(key: string, allowed: readonly unknown[]): void {
     const value = this.#source.config[key];
     if (value === undefined || value === null || allowed.includes(value)) return;
-    this.fail(key, `${JSON.stringify(value)} is not supported; supported: ${allowed.map((v) => JSON.stringify(v)).join(", ")}`);
+    this.fail(
+      key,
+      `${JSON.stringify(value)} is not supported; supported: ${allowed.map((v) => JSON.stringify(v)).join(", ")}`,
+    );
   }
 
   fail(key: string, problem: string): never {

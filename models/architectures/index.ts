@@ -1,5 +1,5 @@
 /** The families that can be imported. A new one: write its file, add it here, add a shape to the conformance test. */
-import { type ModelSource, ModelFileError } from "../source.ts";
+import { ModelFileError, type ModelSource } from "../source.ts";
 import { llama } from "./llama.ts";
 import { qwen2 } from "./qwen2.ts";
 import { qwen3 } from "./qwen3.ts";
@@ -12,7 +12,11 @@ export function describeModel(source: ModelSource): DecoderSpec {
   const found = ARCHITECTURES.find((architecture) => architecture.names.includes(source.architecture));
   if (found === undefined) {
     const known = ARCHITECTURES.flatMap((architecture) => architecture.names).join(", ");
-    throw new ModelFileError(source.path, "architecture", `${source.architecture} is not supported; supported: ${known}`);
+    throw new ModelFileError(
+      source.path,
+      "architecture",
+      `${source.architecture} is not supported; supported: ${known}`,
+    );
   }
   return found.describe(source);
 }

@@ -25,7 +25,11 @@ export function describeLlamaLike(source: ModelSource, traits: FamilyTraits): De
   const spec = source.kind === "gguf" ? fromGguf(source, traits) : fromConfig(source, traits);
   const { heads, kvHeads } = spec.geometry;
   if (heads % kvHeads !== 0) {
-    throw new ModelFileError(source.path, "attention heads", `${heads} query heads do not share ${kvHeads} KV heads evenly`);
+    throw new ModelFileError(
+      source.path,
+      "attention heads",
+      `${heads} query heads do not share ${kvHeads} KV heads evenly`,
+    );
   }
   return spec;
 }
@@ -52,7 +56,11 @@ function fromGguf(source: ModelSource, traits: FamilyTraits): DecoderSpec {
     contextLength: reader.count(`${prefix}.context_length`, CONTEXT_MAX),
     attentionScale: 1 / Math.sqrt(headDim),
     normEpsilon: reader.positive(`${prefix}.attention.layer_norm_rms_epsilon`, 1e-5),
-    rope: { dims, frequencies: ggufFrequencies(source, prefix, base, dims), interleaved: traits.ggufInterleaved },
+    rope: {
+      dims,
+      frequencies: ggufFrequencies(source, prefix, base, dims),
+      interleaved: traits.ggufInterleaved,
+    },
     embedding: "token_embd.weight",
     finalNorm: "output_norm.weight",
     head: source.store.tensors.has("output.weight") ? "output.weight" : undefined,
@@ -96,7 +104,8 @@ function fromConfig(source: ModelSource, traits: FamilyTraits): DecoderSpec {
 /** Attention looks back over everything here, so a model with a sliding window is only exact up to that window. */
 function contextOf(reader: ConfigReader, source: ModelSource): number {
   const full = reader.count("max_position_embeddings", CONTEXT_MAX, 2048);
-  const window = source.config["use_sliding_window"] === undefined ? source.config["sliding_window"] : undefined;
+  const window =
+    source.config["use_sliding_window"] === undefined ? source.config["sliding_window"] : undefined;
   return typeof window === "number" && window > 0 ? Math.min(full, window) : full;
 }
 
@@ -127,7 +136,11 @@ const HF_PARTS: typeof GGUF_PARTS = {
   down: "mlp.down_proj.weight",
 };
 
-function layerNames(name: (part: string) => string, parts: typeof GGUF_PARTS, traits: FamilyTraits): LayerTensors {
+function layerNames(
+  name: (part: string) => string,
+  parts: typeof GGUF_PARTS,
+  traits: FamilyTraits,
+): LayerTensors {
   const bias = (part: string): string => name(`${part}.bias`);
   return {
     attentionNorm: name(parts.attentionNorm),
@@ -148,6 +161,7 @@ function layerNames(name: (part: string) => string, parts: typeof GGUF_PARTS, tr
 function rowsOf(source: ModelSource, name: string): number {
   const rows = source.store.tensors.get(name)?.shape[0];
   if (rows === undefined) throw new ModelFileError(source.path, name, "this tensor is missing");
-  if (rows < 1 || rows > VOCABULARY_MAX) throw new ModelFileError(source.path, name, `${rows} rows are out of bounds`);
+  if (rows < 1 || rows > VOCABULARY_MAX)
+    throw new ModelFileError(source.path, name, `${rows} rows are out of bounds`);
   return rows;
 }

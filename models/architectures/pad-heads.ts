@@ -2,9 +2,10 @@
  * ONNX Runtime's attention wants heads of a multiple of 16 dimensions. Smaller or odd ones are padded with zeros: zero
  * rows in q, k and v, zero columns behind them in o. The result is the same, since zeros add nothing to a dot product.
  */
-import { byteLengthOf } from "../formats/ggml-types.ts";
+
 import { dequantise } from "../formats/blocks.ts";
-import { type ModelSource, ModelFileError, type TensorInfo, type TensorStore } from "../source.ts";
+import { byteLengthOf } from "../formats/ggml-types.ts";
+import { ModelFileError, type ModelSource, type TensorInfo, type TensorStore } from "../source.ts";
 import type { DecoderSpec, RopeSpec } from "./spec.ts";
 
 const HEAD_MULTIPLE = 16;
@@ -20,14 +21,22 @@ export function padHeads(source: ModelSource, spec: DecoderSpec): PaddedModel {
   const padded = Math.ceil(headDim / HEAD_MULTIPLE) * HEAD_MULTIPLE;
   if (padded === headDim) return { source, spec };
   if (spec.rope.dims !== headDim) {
-    throw new ModelFileError(source.path, "rope dimensions", `${spec.rope.dims} of ${headDim} is not supported with odd heads`);
+    throw new ModelFileError(
+      source.path,
+      "rope dimensions",
+      `${spec.rope.dims} of ${headDim} is not supported with odd heads`,
+    );
   }
   const place = placeOf(spec.rope, headDim, padded);
   const changed = new Map<string, Padding>();
   for (let index = 0; index < layers; index += 1) {
     const layer = spec.layer(index);
     if (layer.qkNorm !== undefined) {
-      throw new ModelFileError(source.path, layer.qkNorm.q, `heads of ${headDim} dimensions with norms are not supported`);
+      throw new ModelFileError(
+        source.path,
+        layer.qkNorm.q,
+        `heads of ${headDim} dimensions with norms are not supported`,
+      );
     }
     const rows = (count: number): Padding => ({ axis: "rows", heads: count, width: hidden });
     changed.set(layer.q, rows(heads)).set(layer.k, rows(kvHeads)).set(layer.v, rows(kvHeads));
@@ -42,7 +51,11 @@ export function padHeads(source: ModelSource, spec: DecoderSpec): PaddedModel {
   const frequencies = Float64Array.from({ length: half }, (_, i) => spec.rope.frequencies[i] ?? 0);
   return {
     source: { ...source, store: new PaddedStore(source, changed, place, padded) },
-    spec: { ...spec, geometry: { ...spec.geometry, headDim: padded }, rope: { ...spec.rope, dims: padded, frequencies } },
+    spec: {
+      ...spec,
+      geometry: { ...spec.geometry, headDim: padded },
+      rope: { ...spec.rope, dims: padded, frequencies },
+    },
   };
 }
 
@@ -69,7 +82,12 @@ class PaddedStore implements TensorStore {
   /** The tensor that was read last, padded: the compiler reads one after the other. */
   #held: { readonly name: string; readonly bytes: Uint8Array<ArrayBuffer> } | undefined;
 
-  constructor(source: ModelSource, changed: ReadonlyMap<string, Padding>, place: readonly number[], padded: number) {
+  constructor(
+    source: ModelSource,
+    changed: ReadonlyMap<string, Padding>,
+    place: readonly number[],
+    padded: number,
+  ) {
     this.#source = source;
     this.#changed = changed;
     this.#place = place;

@@ -39,12 +39,20 @@ export function scaledFrequencies(source: ModelSource, base: number, dims: numbe
       });
     }
     default:
-      return reader.fail("rope_scaling.rope_type", `${JSON.stringify(kind)} is not supported; supported: default, linear, llama3`);
+      return reader.fail(
+        "rope_scaling.rope_type",
+        `${JSON.stringify(kind)} is not supported; supported: default, linear, llama3`,
+      );
   }
 }
 
 /** GGUF: `rope.scaling.*` keys, and Llama 3's factors as the tensor `rope_freqs.weight` (each frequency is divided by its own). */
-export function ggufFrequencies(source: ModelSource, prefix: string, base: number, dims: number): Float64Array {
+export function ggufFrequencies(
+  source: ModelSource,
+  prefix: string,
+  base: number,
+  dims: number,
+): Float64Array {
   const reader = new ConfigReader(source);
   const plain = plainFrequencies(base, dims);
   reader.expect(`${prefix}.rope.scaling.type`, ["none", "linear"]);

@@ -70,7 +70,10 @@ export async function compileModel(original: ModelSource, options: CompileOption
   }
   writeFileSync(join(options.outDir, LAYOUT_NAME), JSON.stringify(layoutOf(stored)));
   writeFileSync(join(options.outDir, TOKENIZER_NAME), JSON.stringify(source.tokenizer.tokenizerJson));
-  writeFileSync(join(options.outDir, TOKENIZER_CONFIG_NAME), JSON.stringify(source.tokenizer.tokenizerConfig));
+  writeFileSync(
+    join(options.outDir, TOKENIZER_CONFIG_NAME),
+    JSON.stringify(source.tokenizer.tokenizerConfig),
+  );
   writeGraph(stored, options, undefined);
   const draft = await describe(source, spec, options, stored, writer.lossless);
   return finish(await chooseCache(draft, stored, options), options.outDir);
@@ -90,7 +93,11 @@ function precisionOf(source: ModelSource, options: CompileOptions, tensor: strin
   }
 }
 
-function writeGraph(stored: StoredDecoder, options: CompileOptions, kvScales: readonly CacheScale[] | undefined): void {
+function writeGraph(
+  stored: StoredDecoder,
+  options: CompileOptions,
+  kvScales: readonly CacheScale[] | undefined,
+): void {
   const graph = buildDecoderGraph(stored, {
     dataFile: WEIGHTS_NAME,
     kvScales,
@@ -138,7 +145,11 @@ async function describe(
 }
 
 /** Writes the int8 graph, measures its loss against the f32 cache, and keeps what was asked for or what is justified. */
-async function chooseCache(draft: Manifest, stored: StoredDecoder, options: CompileOptions): Promise<Manifest> {
+async function chooseCache(
+  draft: Manifest,
+  stored: StoredDecoder,
+  options: CompileOptions,
+): Promise<Manifest> {
   // --quant f32 asks for the model as it is: its cache stays f32 too.
   const wanted = options.quant === "f32" && options.kv === "auto" ? "f32" : options.kv;
   if (wanted === "f32" || options.measureCache === undefined) return draft;
@@ -161,7 +172,10 @@ const scaleOf = (largest: number): number => Math.fround(Math.max(largest, 1e-6)
 async function finish(draft: Manifest, folder: string): Promise<Manifest> {
   const names = [GRAPH_NAME, WEIGHTS_NAME, LAYOUT_NAME, TOKENIZER_NAME, TOKENIZER_CONFIG_NAME];
   if (draft.precision.kvScales.length > 0) names.push(INT8_GRAPH_NAME);
-  const manifest = Manifest.parse({ ...draft, files: await digestFiles(names.map((name) => join(folder, name))) });
+  const manifest = Manifest.parse({
+    ...draft,
+    files: await digestFiles(names.map((name) => join(folder, name))),
+  });
   writeManifest(manifest, folder);
   return manifest;
 }
@@ -186,6 +200,7 @@ async function digestFiles(paths: readonly string[]): Promise<Manifest["files"]>
 
 async function sha256Of(path: string): Promise<string> {
   const hash = createHash("sha256");
-  for await (const part of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(part as Uint8Array);
+  for await (const part of createReadStream(path, { highWaterMark: 1 << 20 }))
+    hash.update(part as Uint8Array);
   return hash.digest("hex");
 }

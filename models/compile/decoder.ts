@@ -91,7 +91,12 @@ class DecoderGraph {
     const table = this.#model.embedding;
     const { hidden } = this.#model.spec.geometry;
     if (table.kind === "plain") {
-      const data = graph.external({ name: table.name, type: "float32", shape: [table.rows, table.width], ...table.data });
+      const data = graph.external({
+        name: table.name,
+        type: "float32",
+        shape: [table.rows, table.width],
+        ...table.data,
+      });
       return graph.node("Gather", [data, "input_ids"], ["embedded"], { axis: 0 });
     }
     // Three dimensions, one block in the last: the same bytes that MatMulNBits reads where the head is tied.
@@ -109,7 +114,13 @@ class DecoderGraph {
       ...table.scales,
     });
     const attributes = { gather_axis: 0, quantize_axis: 2, block_size: table.block, bits: table.bits };
-    const rows = graph.node("GatherBlockQuantized", [data, "input_ids", scales], ["embedded.blocks"], attributes, CONTRIB);
+    const rows = graph.node(
+      "GatherBlockQuantized",
+      [data, "input_ids", scales],
+      ["embedded.blocks"],
+      attributes,
+      CONTRIB,
+    );
     const padded = graph.node(
       "Reshape",
       [rows, graph.constant("shape.embedded", "int64", [3], [0, 0, perRow * table.block])],
@@ -132,7 +143,9 @@ class DecoderGraph {
     // After the last attention only the wanted rows matter: everything behind it is computed for those alone.
     const { hidden, heads, headDim } = this.#model.spec.geometry;
     const context = last ? this.#wantedRows(attended, heads * headDim, name("attention.wanted")) : attended;
-    const residual = last ? this.#wantedRows(stream.residual, hidden, name("residual.wanted")) : stream.residual;
+    const residual = last
+      ? this.#wantedRows(stream.residual, hidden, name("residual.wanted"))
+      : stream.residual;
     const projected = this.#linear(context, layer.o, name("o"));
     const middle = this.#addAndNorm(projected, residual, layer.mlpNorm, name("mlp"));
     const gate = this.#linear(middle.normed, layer.gate, name("gate"));
@@ -186,7 +199,9 @@ class DecoderGraph {
     const name = (part: string): string => `layer${index}.${part}`;
     const [all] = layer.qkv;
     const single = layer.qkv.length === 1 && all !== undefined;
-    const parts = layer.qkv.map((matrix, part) => this.#linear(input, matrix, name(single ? "qkv" : `qkv${part}`)));
+    const parts = layer.qkv.map((matrix, part) =>
+      this.#linear(input, matrix, name(single ? "qkv" : `qkv${part}`)),
+    );
     const joined = single ? (parts[0] ?? "") : graph.node("Concat", parts, [name("qkv")], { axis: -1 });
     const packed =
       layer.qkvBias === undefined
@@ -217,8 +232,17 @@ class DecoderGraph {
     if (head.kind === "plain" && !head.transposed) {
       // Stored once for embedding and head, so the head takes it as it lies: [vocabulary, hidden].
       const { hidden, vocabSize } = this.#model.spec.geometry;
-      const flat = graph.node("Reshape", [input, graph.constant("shape.flat", "int64", [2], [-1, hidden])], ["head.input"]);
-      const table = graph.external({ name: head.name, type: "float32", shape: [head.rows, head.width], ...head.data });
+      const flat = graph.node(
+        "Reshape",
+        [input, graph.constant("shape.flat", "int64", [2], [-1, hidden])],
+        ["head.input"],
+      );
+      const table = graph.external({
+        name: head.name,
+        type: "float32",
+        shape: [head.rows, head.width],
+        ...head.data,
+      });
       const scores = graph.node("Gemm", [flat, table], ["head.scores"], { transB: 1 });
       const shape = graph.constant("shape.logits", "int64", [3], [1, -1, vocabSize]);
       graph.node("Reshape", [scores, shape], ["logits"]);
@@ -259,7 +283,12 @@ class DecoderGraph {
 
   #norm(input: Value, weight: ExternalTensor, output: Value): Value {
     const attributes = { axis: -1, epsilon: { float: this.#model.spec.normEpsilon }, stash_type: 1 };
-    return this.#graph.node("SimplifiedLayerNormalization", [input, this.#graph.external(weight)], [output], attributes);
+    return this.#graph.node(
+      "SimplifiedLayerNormalization",
+      [input, this.#graph.external(weight)],
+      [output],
+      attributes,
+    );
   }
 
   /** residual + input, and its RMSNorm, in one pass. */

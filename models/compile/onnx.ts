@@ -52,25 +52,25 @@ export class GraphBuilder {
     for (const dim of tensor.shape) proto.int(1, dim);
     proto.int(2, DATA_TYPE[tensor.type]).text(8, tensor.name);
     const place = { location: this.#dataFile, offset: String(tensor.offset), length: String(tensor.length) };
-    for (const [key, value] of Object.entries(place)) proto.message(13, new ProtoWriter().text(1, key).text(2, value));
+    for (const [key, value] of Object.entries(place))
+      proto.message(13, new ProtoWriter().text(1, key).text(2, value));
     this.#graph.message(5, proto.int(14, 1));
     return tensor.name;
   }
 
   /** A small constant inside the graph file. */
-  constant(name: string, type: "int64" | "float32", shape: readonly number[], values: readonly number[]): Value {
+  constant(
+    name: string,
+    type: "int64" | "float32",
+    shape: readonly number[],
+    values: readonly number[],
+  ): Value {
     if (this.#initializers.has(name)) return name;
     this.#initializers.add(name);
     const raw = type === "int64" ? BigInt64Array.from(values, BigInt) : Float32Array.from(values);
     const proto = new ProtoWriter();
     for (const dim of shape) proto.int(1, dim);
-    this.#graph.message(
-      5,
-      proto
-        .int(2, DATA_TYPE[type])
-        .text(8, name)
-        .bytes(9, new Uint8Array(raw.buffer)),
-    );
+    this.#graph.message(5, proto.int(2, DATA_TYPE[type]).text(8, name).bytes(9, new Uint8Array(raw.buffer)));
     return name;
   }
 
@@ -96,7 +96,8 @@ export class GraphBuilder {
   }
 
   finish(producerVersion: string): Uint8Array {
-    const opset = (domain: string, version: number): ProtoWriter => new ProtoWriter().text(1, domain).int(2, version);
+    const opset = (domain: string, version: number): ProtoWriter =>
+      new ProtoWriter().text(1, domain).int(2, version);
     return new ProtoWriter()
       .int(1, IR_VERSION)
       .text(2, "weir")

@@ -26,7 +26,9 @@ export class ProtoWriter {
   }
 
   bytes(field: number, value: Uint8Array): this {
-    return this.#varint((BigInt(field) << 3n) | BigInt(BYTES)).#varint(BigInt(value.length)).#push(value);
+    return this.#varint((BigInt(field) << 3n) | BigInt(BYTES))
+      .#varint(BigInt(value.length))
+      .#push(value);
   }
 
   text(field: number, value: string): this {

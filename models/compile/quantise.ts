@@ -56,13 +56,21 @@ function quantise4(rows: Float32Array, from: number, to: number, out: Uint8Array
   for (let i = from; i < to; i += 1) {
     const level = Math.max(0, Math.min(15, Math.round((rows[i] as number) * inverse) + 8));
     const byte = at + ((i - from) >> 1);
-    out[byte] = (i - from) % 2 === 0 ? ((out[byte] as number) & 0xf0) | level : ((out[byte] as number) & 0x0f) | (level << 4);
+    out[byte] =
+      (i - from) % 2 === 0
+        ? ((out[byte] as number) & 0xf0) | level
+        : ((out[byte] as number) & 0x0f) | (level << 4);
   }
   return scale;
 }
 
 /** The inverse: f32 rows of `width` elements. Used by checks, never by the server. */
-export function dequantiseRows(quantised: QuantisedRows, width: number, bits: Bits, block: number): Float32Array<ArrayBuffer> {
+export function dequantiseRows(
+  quantised: QuantisedRows,
+  width: number,
+  bits: Bits,
+  block: number,
+): Float32Array<ArrayBuffer> {
   const blocks = Math.ceil(width / block);
   const count = quantised.scales.length / blocks;
   const bytesPerBlock = (block * bits) / 8;

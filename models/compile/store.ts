@@ -5,7 +5,11 @@ import type { MatrixPrecision, StoredMatrix, WeightWriter } from "./weights.ts";
 
 export type ChoosePrecision = (tensor: string) => MatrixPrecision;
 
-export function storeDecoder(spec: DecoderSpec, writer: WeightWriter, choose: ChoosePrecision): StoredDecoder {
+export function storeDecoder(
+  spec: DecoderSpec,
+  writer: WeightWriter,
+  choose: ChoosePrecision,
+): StoredDecoder {
   const { geometry, rope } = spec;
   const { hidden } = geometry;
   writer.expectMatrix(spec.embedding, geometry.vocabSize, hidden);
@@ -15,7 +19,8 @@ export function storeDecoder(spec: DecoderSpec, writer: WeightWriter, choose: Ch
   const angles = (turn: (angle: number) => number): Float32Array<ArrayBuffer> => {
     const values = new Float32Array(spec.contextLength * half);
     for (let position = 0; position < spec.contextLength; position += 1) {
-      for (let i = 0; i < half; i += 1) values[position * half + i] = turn(position * (rope.frequencies[i] ?? 0));
+      for (let i = 0; i < half; i += 1)
+        values[position * half + i] = turn(position * (rope.frequencies[i] ?? 0));
     }
     return values;
   };
@@ -82,5 +87,7 @@ function matrix(
   transposed: boolean,
 ): StoredMatrix {
   const { bits, block } = precision;
-  return bits === 32 ? writer.plain(tensors, name, width, transposed) : writer.blocks(tensors, name, width, bits, block);
+  return bits === 32
+    ? writer.plain(tensors, name, width, transposed)
+    : writer.blocks(tensors, name, width, bits, block);
 }

@@ -3,11 +3,11 @@
  * stays small whatever the model's size. Every matrix is recorded in a layout, from which `verify` can read it back.
  */
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
-import { byteLengthOf } from "../formats/ggml-types.ts";
 import { dequantise } from "../formats/blocks.ts";
-import { type ModelSource, ModelFileError, type TensorInfo, type TensorType } from "../source.ts";
+import { byteLengthOf } from "../formats/ggml-types.ts";
+import { ModelFileError, type ModelSource, type TensorInfo, type TensorType } from "../source.ts";
 import type { ExternalTensor } from "./onnx.ts";
-import { type Bits, quantiseRows, type QuantisedRows } from "./quantise.ts";
+import { type Bits, type QuantisedRows, quantiseRows } from "./quantise.ts";
 import { GGUF_BLOCK, repackBlocks } from "./repack.ts";
 
 /** How one matrix is stored. `bits` 32 = plain f32. */
@@ -74,10 +74,21 @@ export class WeightWriter {
 
   /** A small vector (norm weights, biases), or several joined, as f32. */
   vector(names: readonly string[], name: string, length: number): ExternalTensor {
-    const parts = names.map((part) => this.rows(part, 0, 1, this.info(part).shape.reduce((a, b) => a * b, 1)));
+    const parts = names.map((part) =>
+      this.rows(
+        part,
+        0,
+        1,
+        this.info(part).shape.reduce((a, b) => a * b, 1),
+      ),
+    );
     const total = parts.reduce((sum, part) => sum + part.length, 0);
     if (total !== length) {
-      throw new ModelFileError(this.#source.path, names.join(" + "), `expected ${length} elements, found ${total}`);
+      throw new ModelFileError(
+        this.#source.path,
+        names.join(" + "),
+        `expected ${length} elements, found ${total}`,
+      );
     }
     const joined = new Float32Array(total);
     let at = 0;
@@ -99,7 +110,11 @@ export class WeightWriter {
     const info = this.info(name);
     const [found = 0, wide = 0] = info.shape;
     if (info.shape.length !== 2 || found !== rows || wide !== width) {
-      throw new ModelFileError(this.#source.path, name, `expected shape [${rows}, ${width}], found [${info.shape.join(", ")}]`);
+      throw new ModelFileError(
+        this.#source.path,
+        name,
+        `expected shape [${rows}, ${width}], found [${info.shape.join(", ")}]`,
+      );
     }
     return info;
   }
@@ -141,7 +156,14 @@ export class WeightWriter {
       done += height;
     }
     if (all !== undefined) this.#append(all);
-    return { kind: "plain", name, transposed, rows, width, data: { offset: start, length: this.#offset - start } };
+    return {
+      kind: "plain",
+      name,
+      transposed,
+      rows,
+      width,
+      data: { offset: start, length: this.#offset - start },
+    };
   }
 
   /** Rows of a tensor as f32, without loss. */
@@ -156,10 +178,20 @@ export class WeightWriter {
     closeSync(this.#file);
   }
 
-  #quantised(info: TensorInfo, from: number, count: number, width: number, bits: Bits, block: number): QuantisedRows {
+  #quantised(
+    info: TensorInfo,
+    from: number,
+    count: number,
+    width: number,
+    bits: Bits,
+    block: number,
+  ): QuantisedRows {
     if (isSameBlocks(info.type, bits, block)) {
       const start = byteLengthOf(info.type, from * width);
-      return repackBlocks(this.#source.store.read(info.name, start, byteLengthOf(info.type, count * width)), bits);
+      return repackBlocks(
+        this.#source.store.read(info.name, start, byteLengthOf(info.type, count * width)),
+        bits,
+      );
     }
     this.#changed = true;
     return quantiseRows(this.rows(info.name, from, count, width), width, bits, block);

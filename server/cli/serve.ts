@@ -36,7 +36,7 @@ export async function serve({
   const stopped = untilStopped(supervised);
   const config = startConfig(flags, terminal);
   const { compose } = await import("../compose.ts");
-  const composed = await compose(config);
+  const composed = await compose(config, { clock, version });
   const { host, port } = config.server;
   try {
     await composed.app.listen({ host, port });

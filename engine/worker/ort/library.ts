@@ -59,7 +59,10 @@ const SIGNATURES: Record<Name, readonly [result: string, args: readonly string[]
   SetIntraOpNumThreads: ["void *", ["void *", "int"]],
   SetInterOpNumThreads: ["void *", ["void *", "int"]],
   CreateRunOptions: ["void *", ["_Out_ void **"]],
-  CreateTensorWithDataAsOrtValue: ["void *", ["void *", "void *", "size_t", "void *", "size_t", "int", "_Out_ void **"]],
+  CreateTensorWithDataAsOrtValue: [
+    "void *",
+    ["void *", "void *", "size_t", "void *", "size_t", "int", "_Out_ void **"],
+  ],
   CreateCpuMemoryInfo: ["void *", ["int", "int", "_Out_ void **"]],
   ReleaseEnv: ["void", ["void *"]],
   ReleaseStatus: ["void", ["void *"]],
@@ -96,12 +99,16 @@ export class OrtError extends Error {
 function libraryPath(): string {
   const entry = createRequire(import.meta.url).resolve("onnxruntime-node");
   const folder = join(dirname(entry), "..", "bin", "napi-v6", process.platform, process.arch);
-  const file = { linux: "libonnxruntime.so.1", darwin: "libonnxruntime.1.30.0.dylib", win32: "onnxruntime.dll" }[
-    process.platform as string
-  ];
+  const file = {
+    linux: "libonnxruntime.so.1",
+    darwin: "libonnxruntime.1.30.0.dylib",
+    win32: "onnxruntime.dll",
+  }[process.platform as string];
   const path = file === undefined ? undefined : join(folder, file);
   if (path === undefined || !existsSync(path)) {
-    throw new OrtError(`onnxruntime-node has no library for ${process.platform}-${process.arch}; supported: linux-x64`);
+    throw new OrtError(
+      `onnxruntime-node has no library for ${process.platform}-${process.arch}; supported: linux-x64`,
+    );
   }
   return path;
 }

@@ -43,9 +43,17 @@ export class Tensor {
   readonly #memory: ArrayBuffer;
 
   /** `byteOffset` and the shape must lie within `memory`; a scalar has shape []. */
-  constructor(memory: ArrayBuffer, byteOffset: number, byteLength: number, shape: readonly number[], type: ElementType) {
+  constructor(
+    memory: ArrayBuffer,
+    byteOffset: number,
+    byteLength: number,
+    shape: readonly number[],
+    type: ElementType,
+  ) {
     if (byteOffset < 0 || byteOffset + byteLength > memory.byteLength) {
-      throw new OrtError(`tensor of ${byteLength} bytes at ${byteOffset} does not fit into ${memory.byteLength} bytes`);
+      throw new OrtError(
+        `tensor of ${byteLength} bytes at ${byteOffset} does not fit into ${memory.byteLength} bytes`,
+      );
     }
     const { ort, cpuMemory } = start();
     this.#memory = memory;
@@ -101,7 +109,8 @@ export class OrtSession {
         "session.inter_op.allow_spinning": "0",
         ...options.entries,
       };
-      for (const [key, value] of Object.entries(entries)) ort.check("AddSessionConfigEntry", settings, key, value);
+      for (const [key, value] of Object.entries(entries))
+        ort.check("AddSessionConfigEntry", settings, key, value);
       if (options.profilePrefix !== undefined) ort.check("EnableProfiling", settings, options.profilePrefix);
       this.#handle = ort.create("CreateSession", env, graphPath, settings);
     } finally {

@@ -1,0 +1,106 @@
+/**
+ * Drives one lane: next -> run -> settle -> publish, as long as there is work; sleeps when there is none. The only await
+ * between two steps is the lane's own run.
+ */
+import type { Lane } from "../core/lane.ts";
+import type { SchedulerEvent } from "../core/sequence.ts";
+import type { Scheduler } from "../scheduler/scheduler.ts";
+
+export interface LaneLoopPorts {
+  readonly lane: Lane;
+  readonly scheduler: Scheduler;
+  readonly publish: (event: SchedulerEvent) => void;
+  /** A step failed, or the lane was started again; for the log and the metrics. */
+  readonly report: (incident: LaneIncident) => void;
+  /** Called when the lane could not be started again: what waits for it should be told. The loop keeps trying. */
+  readonly giveUp: (message: string) => void;
+  readonly sleep: (ms: number) => Promise<void>;
+}
+
+export type LaneIncident =
+  | { readonly kind: "step_failed"; readonly message: string; readonly slotsIntact: boolean }
+  | { readonly kind: "revived"; readonly attempts: number }
+  | { readonly kind: "revive_failed"; readonly attempts: number; readonly message: string };
+
+/** Waits between attempts to start a lane again: doubled each time, up to this, in ms. */
+const REVIVE_WAIT_MS_FIRST = 100;
+const REVIVE_WAIT_MS_MAX = 10_000;
+/** Attempts after which requests are told instead of kept waiting. */
+const REVIVE_ATTEMPTS_QUIET = 3;
+
+export class LaneLoop {
+  readonly #ports: LaneLoopPorts;
+  #wake: (() => void) | undefined;
+  #closed = false;
+  readonly #ended: Promise<void>;
+
+  constructor(ports: LaneLoopPorts) {
+    this.#ports = ports;
+    this.#ended = this.#drive();
+  }
+
+  /** Something was added to the scheduler, or changed in it. */
+  wake(): void {
+    this.#wake?.();
+  }
+
+  /** Ends after the step in flight; the lane itself is closed by its owner. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.wake();
+    await this.#ended;
+  }
+
+  async #drive(): Promise<void> {
+    const { lane, scheduler } = this.#ports;
+    while (!this.#closed) {
+      const plan = scheduler.next();
+      this.#publish(scheduler.takeEvents());
+      if (plan === undefined) {
+        await this.#idle();
+        continue;
+      }
+      const outcome = await lane.run(plan);
+      this.#publish(scheduler.settle(plan, outcome));
+      // Publishing may have found stop strings: those sequences end now, not a step later.
+      this.#publish(scheduler.takeEvents());
+      if (outcome.kind === "failed") {
+        this.#ports.report({
+          kind: "step_failed",
+          message: outcome.message,
+          slotsIntact: outcome.slotsIntact,
+        });
+        if (!outcome.slotsIntact) await this.#revive();
+      }
+    }
+  }
+
+  #publish(events: readonly SchedulerEvent[]): void {
+    for (const event of events) this.#ports.publish(event);
+  }
+
+  async #idle(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    if (this.#closed) resolve();
+    await promise;
+    this.#wake = undefined;
+  }
+
+  async #revive(): Promise<void> {
+    let wait = REVIVE_WAIT_MS_FIRST;
+    for (let attempts = 1; !this.#closed; attempts += 1) {
+      try {
+        await this.#ports.lane.revive();
+        this.#ports.report({ kind: "revived", attempts });
+        return;
+      } catch (error) {
+        const message = error instanceof Error ? error.message : String(error);
+        this.#ports.report({ kind: "revive_failed", attempts, message });
+        if (attempts >= REVIVE_ATTEMPTS_QUIET) this.#ports.giveUp(message);
+        await this.#ports.sleep(wait);
+        wait = Math.min(2 * wait, REVIVE_WAIT_MS_MAX);
+      }
+    }
+  }
+}

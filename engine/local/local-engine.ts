@@ -1,0 +1,204 @@
+/**
+ * Generator number one: a model on this machine's own lanes. Text becomes tokens, a lane's scheduler takes the sequence,
+ * and what the scheduler reports becomes text again.
+ */
+import { type SequenceId, type TokenId, tokenId } from "../core/brand.ts";
+import type { Clock } from "../core/clock.ts";
+import { WeirError } from "../core/errors.ts";
+import type { GenerationEvent, Generator } from "../core/generator.ts";
+import type { Lane } from "../core/lane.ts";
+import type { LaneLimits } from "../core/limits.ts";
+import type { ModelCard } from "../core/model.ts";
+import type { GenerationRequest, Prompt } from "../core/request.ts";
+import type { NewSequence, SchedulerEvent } from "../core/sequence.ts";
+import type { SchedulerSnapshot } from "../scheduler/invariants.ts";
+import { Scheduler } from "../scheduler/scheduler.ts";
+import { Answer } from "./answer.ts";
+import { type LaneIncident, LaneLoop } from "./lane-loop.ts";
+import type { TextCodec } from "./text-codec.ts";
+
+export interface LocalEnginePorts {
+  readonly clock: Clock;
+  readonly card: ModelCard;
+  readonly codec: TextCodec;
+  /** Replicas of the model; a sequence stays on the lane that took it. */
+  readonly lanes: readonly Lane[];
+  readonly report: (incident: LaneIncident) => void;
+  readonly sleep: (ms: number) => Promise<void>;
+}
+
+interface Replica {
+  readonly lane: Lane;
+  readonly scheduler: Scheduler;
+  readonly loop: LaneLoop;
+  readonly answers: Map<SequenceId, Answer>;
+}
+
+export class LocalEngine implements Generator {
+  readonly #ports: LocalEnginePorts;
+  readonly #limits: LaneLimits;
+  readonly #replicas: readonly Replica[];
+
+  constructor(ports: LocalEnginePorts, limits: LaneLimits) {
+    this.#ports = ports;
+    this.#limits = limits;
+    this.#replicas = ports.lanes.map((lane) => this.#start(lane));
+  }
+
+  /** Slots, queue and cache of each lane, for metrics. */
+  snapshots(): readonly SchedulerSnapshot[] {
+    return this.#replicas.map(({ scheduler }) => scheduler.snapshot());
+  }
+
+  async *generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent> {
+    if (signal.aborted) throw new WeirError("cancelled", "The client went away before the request started.");
+    const prompt = this.#tokensOf(request.prompt);
+    this.#check(prompt);
+    const replica = this.#leastLoaded();
+    const sequence = this.#sequenceOf(request, prompt);
+    const admission = replica.scheduler.add(sequence);
+    if (admission.kind === "full") {
+      throw new WeirError(
+        "overloaded",
+        "The queue is full; wait as long as retry-after-ms says and try again.",
+        {
+          retryAfterMs: admission.retryAfterMs,
+        },
+      );
+    }
+    const { id } = admission;
+    const answer = new Answer(request, prompt, this.#ports.codec, {
+      signal,
+      endings: new Set([...sequence.endTokens, ...sequence.stopTokens]),
+      cancel: () => this.#end(replica, id, () => replica.scheduler.cancel(id)),
+      stop: () => replica.scheduler.stop(id),
+    });
+    replica.answers.set(id, answer);
+    replica.loop.wake();
+    yield* answer.events();
+  }
+
+  tokenize(text: string, addSpecial: boolean): readonly TokenId[] {
+    return this.#ports.codec.encode(text, { addSpecial }).map(tokenId);
+  }
+
+  detokenize(tokens: readonly TokenId[]): string {
+    return this.#ports.codec.decode(tokens);
+  }
+
+  /** Running answers fail with `draining`; the lanes are closed. */
+  async close(): Promise<void> {
+    for (const replica of this.#replicas) {
+      this.#failAll(
+        replica,
+        new WeirError("draining", "The model was unloaded while it answered; send the request again."),
+      );
+    }
+    await Promise.all(
+      this.#replicas.map(async ({ loop, lane }) => {
+        await loop.close();
+        await lane.close();
+      }),
+    );
+  }
+
+  #start(lane: Lane): Replica {
+    const scheduler = new Scheduler(this.#ports.clock, this.#limits);
+    const answers = new Map<SequenceId, Answer>();
+    const loop = new LaneLoop({
+      lane,
+      scheduler,
+      publish: (event) => publish(answers, event),
+      report: this.#ports.report,
+      giveUp: () =>
+        this.#failAll(
+          replica,
+          new WeirError("backend_failed", "The model's worker could not be started again."),
+        ),
+      sleep: this.#ports.sleep,
+    });
+    const replica: Replica = { lane, scheduler, answers, loop };
+    return replica;
+  }
+
+  #tokensOf(prompt: Prompt): readonly TokenId[] {
+    const { codec } = this.#ports;
+    switch (prompt.kind) {
+      case "tokens":
+        return prompt.tokens;
+      case "text":
+        return codec.encode(prompt.text, { addSpecial: true }).map(tokenId);
+      case "chat":
+        // The template writes the special tokens that it wants itself.
+        return codec
+          .encode(codec.renderChat(prompt.messages, prompt.tools), { addSpecial: false })
+          .map(tokenId);
+    }
+  }
+
+  #check(prompt: readonly TokenId[]): void {
+    const { slotTokens } = this.#limits;
+    const { vocabSize } = this.#ports.card.geometry;
+    if (prompt.length === 0) {
+      throw new WeirError("invalid_request", "The prompt is empty: it needs at least one token.", {
+        param: "prompt",
+      });
+    }
+    if (prompt.length >= slotTokens) {
+      throw new WeirError(
+        "context_length_exceeded",
+        `The prompt has ${prompt.length} tokens; this model's context is ${slotTokens} tokens, with room for at least one of the answer. Shorten the prompt.`,
+        { param: "prompt" },
+      );
+    }
+    const outside = prompt.find((token) => token >= vocabSize);
+    if (outside !== undefined) {
+      throw new WeirError(
+        "invalid_request",
+        `Token ${outside} is not in the vocabulary of ${vocabSize} tokens.`,
+        {
+          param: "prompt",
+        },
+      );
+    }
+  }
+
+  #sequenceOf(request: GenerationRequest, prompt: readonly TokenId[]): NewSequence {
+    const { card } = this.#ports;
+    return {
+      prompt,
+      maxTokens: request.maxTokens ?? this.#limits.slotTokens,
+      minTokens: request.minTokens,
+      sampling: request.sampling,
+      endTokens: request.ignoreEos ? [] : card.endTokens,
+      stopTokens: request.stopTokenIds,
+      priority: request.priority,
+      timeoutMs: request.timeoutMs,
+      logprobs: request.logprobs,
+      promptLogprobs: request.echo ? request.logprobs : undefined,
+    };
+  }
+
+  #leastLoaded(): Replica {
+    const load = ({ scheduler }: Replica): number => scheduler.waitingCount + scheduler.runningCount;
+    return this.#replicas.reduce((best, other) => (load(other) < load(best) ? other : best));
+  }
+
+  #end(replica: Replica, id: SequenceId, tell: () => void): void {
+    if (replica.answers.delete(id)) tell();
+  }
+
+  #failAll(replica: Replica, error: WeirError): void {
+    for (const [id, answer] of [...replica.answers]) {
+      this.#end(replica, id, () => replica.scheduler.cancel(id));
+      answer.fail(error);
+    }
+  }
+}
+
+function publish(answers: Map<SequenceId, Answer>, event: SchedulerEvent): void {
+  const answer = answers.get(event.sequence);
+  if (answer === undefined) return; // the reader left between the step and now
+  if (event.kind === "finished" || event.kind === "failed") answers.delete(event.sequence);
+  answer.take(event);
+}

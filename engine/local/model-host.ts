@@ -1,0 +1,188 @@
+/**
+ * All models under one Generator: finds the one that a request names, loads it on first use, and unloads the least
+ * recently used idle one where the memory budget asks for room.
+ */
+import type { TokenId } from "../core/brand.ts";
+import type { Clock } from "../core/clock.ts";
+import { WeirError } from "../core/errors.ts";
+import type { GenerationEvent, Generator, ModelDirectory } from "../core/generator.ts";
+import type { ModelCard } from "../core/model.ts";
+import type { GenerationRequest } from "../core/request.ts";
+
+/** A model in memory. */
+export interface OpenModel extends Generator {
+  tokenize(text: string, addSpecial: boolean): readonly TokenId[];
+  detokenize(tokens: readonly TokenId[]): string;
+  /** Bytes of weights, cache and buffers, an estimate from above. */
+  readonly residentBytes: number;
+  close(): Promise<void>;
+}
+
+/** An installed model. */
+export interface ModelEntry {
+  readonly card: ModelCard;
+  /** What it will take once open, in bytes, an estimate. */
+  readonly residentBytes: number;
+  open(): Promise<OpenModel>;
+}
+
+export interface ModelHostOptions {
+  /** Open models together, in bytes. One model alone may exceed it. */
+  readonly memoryBytesMax: number;
+  /** Further names: what clients may send -> the model that answers. */
+  readonly aliases: Readonly<Record<string, string>>;
+}
+
+interface Loaded {
+  readonly entry: ModelEntry;
+  readonly model: Promise<OpenModel>;
+  /** Requests that use it now. */
+  users: number;
+  usedAt: number;
+}
+
+/** How long a client should wait for a place in memory, in ms: about the length of an answer. */
+const BUSY_RETRY_MS = 2_000;
+
+export class ModelHost implements Generator, ModelDirectory {
+  readonly #clock: Clock;
+  readonly #entries: () => readonly ModelEntry[];
+  readonly #options: ModelHostOptions;
+  readonly #aliases: ReadonlyMap<string, string>;
+  readonly #loaded = new Map<string, Loaded>();
+  #closed = false;
+
+  /** `entries` lists what is installed now, the default model first; it is asked again for every request. */
+  constructor(clock: Clock, entries: () => readonly ModelEntry[], options: ModelHostOptions) {
+    this.#clock = clock;
+    this.#entries = entries;
+    this.#options = options;
+    this.#aliases = new Map(Object.entries(options.aliases));
+  }
+
+  list(): readonly ModelCard[] {
+    return this.#entries().map((entry) => entry.card);
+  }
+
+  find(name: string): ModelCard | undefined {
+    return this.#find(name)?.card;
+  }
+
+  /** Loads a model before the first request asks for it. */
+  async warm(name: string): Promise<void> {
+    await this.#use(name, async () => undefined);
+  }
+
+  async *generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent> {
+    const loaded = this.#take(request.model);
+    try {
+      yield* (await loaded.model).generate(request, signal);
+    } finally {
+      this.#giveBack(loaded);
+    }
+  }
+
+  tokenize(name: string, text: string, addSpecial: boolean): Promise<readonly TokenId[]> {
+    return this.#use(name, async (model) => model.tokenize(text, addSpecial));
+  }
+
+  detokenize(name: string, tokens: readonly TokenId[]): Promise<string> {
+    return this.#use(name, async (model) => model.detokenize(tokens));
+  }
+
+  /** Names of the models in memory, for metrics. */
+  get open(): readonly string[] {
+    return [...this.#loaded.keys()];
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const all = [...this.#loaded.values()];
+    this.#loaded.clear();
+    await Promise.allSettled(all.map(async ({ model }) => (await model).close()));
+  }
+
+  async #use<T>(name: string, work: (model: OpenModel) => Promise<T>): Promise<T> {
+    const loaded = this.#take(name);
+    try {
+      return await work(await loaded.model);
+    } finally {
+      this.#giveBack(loaded);
+    }
+  }
+
+  #find(name: string): ModelEntry | undefined {
+    const real = this.#aliases.get(name) ?? name;
+    return this.#entries().find((entry) => entry.card.name === real);
+  }
+
+  #take(asked: string): Loaded {
+    if (this.#closed)
+      throw new WeirError("draining", "The server is shutting down; send the request to another one.");
+    const entry = this.#find(asked);
+    if (entry === undefined) {
+      throw new WeirError(
+        "model_not_found",
+        `The model ${quote(asked)} is not installed; GET /v1/models lists those that are.`,
+        {
+          param: "model",
+        },
+      );
+    }
+    const { name } = entry.card;
+    const known = this.#loaded.get(name);
+    // Imported again under the same name: what is in memory serves those who use it and is replaced for the others.
+    if (known !== undefined && known.entry.card.createdAt === entry.card.createdAt) {
+      known.users += 1;
+      return known;
+    }
+    if (known !== undefined) this.#drop(name, known);
+    this.#makeRoom(entry.residentBytes);
+    const loaded: Loaded = { entry, model: entry.open(), users: 1, usedAt: this.#clock.now() };
+    this.#loaded.set(name, loaded);
+    loaded.model.catch(() => {
+      // Whoever waits for it gets the error; the next request tries again.
+      if (this.#loaded.get(name) === loaded) this.#loaded.delete(name);
+    });
+    return loaded;
+  }
+
+  #giveBack(loaded: Loaded): void {
+    loaded.users -= 1;
+    loaded.usedAt = this.#clock.now();
+    const current = this.#loaded.get(loaded.entry.card.name) === loaded;
+    if (!current && loaded.users === 0) void closeQuietly(loaded);
+  }
+
+  #makeRoom(bytes: number): void {
+    const total = (): number =>
+      [...this.#loaded.values()].reduce((sum, { entry }) => sum + entry.residentBytes, 0);
+    while (this.#loaded.size > 0 && total() + bytes > this.#options.memoryBytesMax) {
+      const idle = [...this.#loaded]
+        .filter(([, { users }]) => users === 0)
+        .sort(([, a], [, b]) => a.usedAt - b.usedAt);
+      const [oldest] = idle;
+      if (oldest === undefined) {
+        throw new WeirError(
+          "overloaded",
+          "There is no room in memory for this model while the others are busy; try again, or raise models.memory_budget_bytes.",
+          { param: "model", retryAfterMs: BUSY_RETRY_MS },
+        );
+      }
+      this.#drop(...oldest);
+    }
+  }
+
+  #drop(name: string, loaded: Loaded): void {
+    this.#loaded.delete(name);
+    if (loaded.users === 0) void closeQuietly(loaded);
+  }
+}
+
+async function closeQuietly({ model }: Loaded): Promise<void> {
+  // A model that never opened has nothing to close, and its error was given to those who asked for it.
+  await model.then((open) => open.close()).catch(() => undefined);
+}
+
+/** Names come from clients: shown short, and only what is printable. */
+const quote = (name: string): string => JSON.stringify(name.slice(0, 128).replace(/[^\x20-\x7e]/g, "?"));

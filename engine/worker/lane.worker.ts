@@ -1,0 +1,51 @@
+/** Entry of a lane's thread: load, step, measure, unload. One model at a time; the thread is the only one to touch it. */
+import { existsSync } from "node:fs";
+import { type ArenaShape, arenaBytes } from "./kv-arena.ts";
+import { measure } from "./measure.ts";
+import type { LaneLoad, LaneReply, LaneTask } from "./protocol.ts";
+import { DecoderRunner } from "./runner.ts";
+import { StepRunner } from "./step-runner.ts";
+
+let current: { readonly runner: DecoderRunner; readonly steps: StepRunner } | undefined;
+
+/** Wall time is the one thing that a thread may ask for by itself: it only ever reports differences. */
+const now = (): number => performance.now();
+
+export default function handle(task: LaneTask): LaneReply {
+  switch (task.kind) {
+    case "load":
+      return load(task.load);
+    case "step":
+      if (current === undefined) throw new Error("a step came before the model was loaded");
+      return { kind: "stepped", outcome: current.steps.run(task.plan) };
+    case "measure":
+      return { kind: "measured", measurement: measure(task.measure) };
+    case "unload":
+      current?.runner.close();
+      current = undefined;
+      return { kind: "unloaded" };
+  }
+}
+
+function load({ model, rowsMax, slotTokens, chunkTokensMax, threads, spinning }: LaneLoad): LaneReply {
+  const start = now();
+  current?.runner.close();
+  current = undefined;
+  if (!existsSync(model.graphPath)) throw new Error(`the graph ${model.graphPath} is not there`);
+  const arena: ArenaShape = {
+    geometry: model.geometry,
+    precision: model.kv,
+    // One more than the rows, to move through; and at least two, to pad a lone row.
+    slots: Math.max(2, rowsMax + 1),
+    // A chunk of one token is padded to two, one position beyond the last.
+    capacity: slotTokens + 1,
+  };
+  const runner = new DecoderRunner({
+    graphPath: model.graphPath,
+    arena,
+    chunkTokensMax,
+    session: { threads, spinning },
+  });
+  current = { runner, steps: new StepRunner(runner, now) };
+  return { kind: "loaded", loadMs: now() - start, cacheBytes: arenaBytes(arena) };
+}

@@ -1,0 +1,86 @@
+/** Builds everything once: catalogue, models, engine, gateway. Nothing else may see the whole house. */
+import { randomInt, randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { FastifyInstance } from "fastify";
+import { pino } from "pino";
+import type { Clock } from "../engine/core/clock.ts";
+import { ModelHost } from "../engine/local/model-host.ts";
+import { createMetrics } from "../engine/metering/metrics.ts";
+import { openCatalog } from "../models/catalog.ts";
+import { buildApp } from "./app.ts";
+import { gatewayOptions } from "./config/gateway-options.ts";
+import type { Config } from "./config.ts";
+import { createKeyVerifier, parseKeysFile } from "./keys.ts";
+import { ModelShelf } from "./model-shelf.ts";
+import type { Access, Readiness } from "./ports.ts";
+import { installResident, RESIDENT_NAME } from "./resident.ts";
+
+export interface Composed {
+  readonly app: FastifyInstance;
+  /** Resolves when the default model is loaded; rejects where it cannot be. */
+  readonly ready: Promise<void>;
+  readonly defaultModel: string;
+  /** Drains within the configured time, then closes everything. */
+  close(): Promise<void>;
+}
+
+export interface ComposeOptions {
+  readonly clock: Clock;
+  readonly version: string;
+}
+
+/** The largest seed that is drawn for a request without one: crypto's randomInt takes less than 2^48. */
+const SEED_MAX = 2 ** 47;
+/** How often a drain looks whether all answers are done, in ms. */
+const DRAIN_POLL_MS = 20;
+
+export async function compose(config: Config, { clock, version }: ComposeOptions): Promise<Composed> {
+  const logger = pino({
+    level: config.log.level,
+    redact: ["req.headers.authorization", "headers.authorization"],
+  });
+  let readiness: Readiness = { kind: "starting", reason: "the default model is loading" };
+  const resident = await installResident(config);
+  const catalog = openCatalog({ folder: config.modelsFolder, builtIn: [resident.folder] });
+  const shelf = new ModelShelf({ config, catalog, clock, log: logger });
+  const host = new ModelHost(clock, () => shelf.entries(), {
+    memoryBytesMax: config.models.memoryBudgetBytes,
+    aliases: config.models.aliases,
+  });
+  const metrics = createMetrics(
+    { clock, laneStats: () => shelf.laneStats(), ready: () => readiness.kind === "ready" },
+    { version },
+  );
+  const app = await buildApp(
+    {
+      generator: host,
+      models: host,
+      clock,
+      metrics,
+      readiness: () => readiness,
+      access: accessOf(config),
+      newRequestId: () => `req-${randomUUID()}`,
+      randomSeed: () => randomInt(SEED_MAX),
+      logger,
+    },
+    gatewayOptions(config.server, version),
+  );
+  const defaultModel = config.models.default ?? RESIDENT_NAME;
+  const ready = host.warm(defaultModel).then(() => {
+    if (readiness.kind === "starting") readiness = { kind: "ready" };
+  });
+  const close = async (): Promise<void> => {
+    readiness = { kind: "draining", reason: "the server is shutting down" };
+    const deadline = clock.now() + config.server.drainMs;
+    while (shelf.busy && clock.now() < deadline) await sleep(DRAIN_POLL_MS);
+    await host.close();
+    await app.close();
+  };
+  return { app, ready, defaultModel, close };
+}
+
+function accessOf({ keysFile }: Config): Access {
+  if (keysFile === undefined) return { kind: "open", principal: { name: "admin" } };
+  return { kind: "keys", verifier: createKeyVerifier(parseKeysFile(readFileSync(keysFile, "utf8"))) };
+}

@@ -1,0 +1,191 @@
+/** Installed models as entries that the model host can open: manifest -> card, folder -> lanes, tokenizer -> codec. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { FastifyBaseLogger } from "fastify";
+import { tokenId } from "../engine/core/brand.ts";
+import type { Clock } from "../engine/core/clock.ts";
+import { WeirError } from "../engine/core/errors.ts";
+import type { KvPrecision, ModelCard } from "../engine/core/model.ts";
+import { type LoadedLane, openWorkerLane } from "../engine/lanes/worker-lane.ts";
+import { ChatTemplate } from "../engine/local/chat-template.ts";
+import { LocalEngine } from "../engine/local/local-engine.ts";
+import type { ModelEntry, OpenModel } from "../engine/local/model-host.ts";
+import type { TextCodec } from "../engine/local/text-codec.ts";
+import type { LaneStats } from "../engine/metering/metrics.ts";
+import type { Catalog, UsableModel } from "../models/catalog.ts";
+import { type Manifest, TOKENIZER_CONFIG_NAME, TOKENIZER_NAME } from "../models/manifest.ts";
+import type { TokenizerFiles } from "../models/source.ts";
+import { loadTokenizer } from "../models/tokenizer/load.ts";
+import { laneLimits } from "./config/lane-limits.ts";
+import type { Config } from "./config.ts";
+import { graphPath } from "./model-tools.ts";
+
+export interface ShelfPorts {
+  readonly config: Config;
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  readonly log: FastifyBaseLogger;
+}
+
+export class ModelShelf {
+  readonly #ports: ShelfPorts;
+  /** Engines in memory, for metrics and for draining. */
+  readonly #open = new Map<LocalEngine, ModelCard>();
+
+  constructor(ports: ShelfPorts) {
+    this.#ports = ports;
+  }
+
+  /** The default model first; broken ones are left out (`weir models list` says why). */
+  entries(): readonly ModelEntry[] {
+    const usable = this.#ports.catalog
+      .list()
+      .filter((entry): entry is UsableModel => entry.state === "usable");
+    const entries = usable.map((model) => this.#entry(model));
+    const chosen = entries.findIndex((entry) => entry.card.name === this.#ports.config.models.default);
+    const first = entries[chosen];
+    return first === undefined ? entries : [first, ...entries.filter((entry) => entry !== first)];
+  }
+
+  laneStats(): readonly LaneStats[] {
+    return [...this.#open].flatMap(([engine, card]) =>
+      engine.snapshots().map((lane) => ({
+        model: card.name,
+        running: lane.slotsUsed,
+        waiting: lane.waiting.length,
+        kvUsage: lane.tokensCached / lane.tokensCapacity,
+        slots: lane.limits.rowsMax,
+        slotTokens: lane.limits.slotTokens,
+      })),
+    );
+  }
+
+  /** True while any sequence runs or waits. */
+  get busy(): boolean {
+    return this.laneStats().some((lane) => lane.running + lane.waiting > 0);
+  }
+
+  #entry(model: UsableModel): ModelEntry {
+    const { engine } = this.#ports.config;
+    const { manifest } = model;
+    const card = cardOf(manifest, model.bytes, this.#kvOf(manifest));
+    const limits = laneLimits(engine, manifest.contextLength);
+    const { layers, kvHeads, headDim, vocabSize } = manifest.geometry;
+    const elementBytes = card.kv === "int8" ? 1 : 4;
+    const cacheBytes =
+      2 * layers * kvHeads * headDim * (limits.slotTokens + 1) * (limits.rowsMax + 1) * elementBytes;
+    const logitBytes = 4 * vocabSize * (limits.rowsMax + 1);
+    return {
+      card: { ...card, contextLength: limits.slotTokens },
+      // Kernels keep a copy of the weights in their own order beside the mapped file.
+      residentBytes: 2 * model.bytes + engine.lanes * (cacheBytes + logitBytes),
+      open: () => this.#openModel(model, { ...card, contextLength: limits.slotTokens }),
+    };
+  }
+
+  #kvOf({ precision }: Manifest): KvPrecision {
+    const wanted = this.#ports.config.engine.kv;
+    if (wanted === "auto") return precision.kv;
+    // A model without calibrated scales has no int8 graph.
+    return wanted === "int8" && precision.kvScales.length === 0 ? "f32" : wanted;
+  }
+
+  async #openModel(model: UsableModel, card: ModelCard): Promise<OpenModel> {
+    const { config, clock, log } = this.#ports;
+    const limits = laneLimits(config.engine, model.manifest.contextLength);
+    const lanes: LoadedLane[] = [];
+    try {
+      const codec = codecOf(model);
+      for (let index = 0; index < config.engine.lanes; index += 1) {
+        lanes.push(
+          await openWorkerLane({
+            model: { graphPath: graphPath(model.folder, card.kv), geometry: card.geometry, kv: card.kv },
+            rowsMax: limits.rowsMax,
+            slotTokens: limits.slotTokens,
+            chunkTokensMax: limits.chunkTokensMax,
+            threads: config.engine.threads,
+            spinning: true,
+          }),
+        );
+      }
+      const engine = new LocalEngine(
+        {
+          clock,
+          card,
+          codec,
+          lanes,
+          report: (incident) => log.warn({ model: card.name, incident }, "a lane had an incident"),
+          sleep: (ms) => sleep(ms),
+        },
+        limits,
+      );
+      this.#open.set(engine, card);
+      log.info(
+        { model: card.name, kv: card.kv, loadMs: lanes.map(({ loaded }) => Math.round(loaded.loadMs)) },
+        "model loaded",
+      );
+      return {
+        generate: (request, signal) => engine.generate(request, signal),
+        tokenize: (text, addSpecial) => engine.tokenize(text, addSpecial),
+        detokenize: (tokens) => engine.detokenize(tokens),
+        residentBytes: lanes.reduce((sum, { loaded }) => sum + loaded.cacheBytes, 2 * model.bytes),
+        close: async () => {
+          this.#open.delete(engine);
+          await engine.close();
+          log.info({ model: card.name }, "model unloaded");
+        },
+      };
+    } catch (error) {
+      await Promise.allSettled(lanes.map((lane) => lane.close()));
+      log.error({ model: card.name, err: error }, "a model could not be loaded");
+      throw new WeirError(
+        "model_load_failed",
+        `The model ${card.name} could not be loaded; the server's log has the cause. Check it with: weir models verify ${card.name}`,
+        { param: "model", cause: error },
+      );
+    }
+  }
+}
+
+function cardOf(manifest: Manifest, bytes: number, kv: KvPrecision): ModelCard {
+  return {
+    name: manifest.name,
+    geometry: manifest.geometry,
+    weights: manifest.precision.weights,
+    kv,
+    contextLength: manifest.contextLength,
+    bosToken: manifest.tokens.bos === null ? undefined : tokenId(manifest.tokens.bos),
+    endTokens: manifest.tokens.end.map(tokenId),
+    createdAt: manifest.createdAt,
+    hasChatTemplate: manifest.hasChatTemplate,
+    weightBytes: bytes,
+  };
+}
+
+function codecOf({ folder }: UsableModel): TextCodec {
+  const read = (name: string): Record<string, unknown> =>
+    JSON.parse(readFileSync(join(folder, name), "utf8"));
+  const files: TokenizerFiles = {
+    tokenizerJson: read(TOKENIZER_NAME),
+    tokenizerConfig: read(TOKENIZER_CONFIG_NAME),
+  };
+  const tokenizer = loadTokenizer(files);
+  const special = (key: "bos_token" | "eos_token"): string => {
+    const value = files.tokenizerConfig[key];
+    if (typeof value === "string") return value;
+    return typeof value === "object" && value !== null && "content" in value ? String(value.content) : "";
+  };
+  const template = new ChatTemplate(tokenizer.chatTemplate, {
+    bosToken: special("bos_token"),
+    eosToken: special("eos_token"),
+  });
+  return {
+    encode: (text, options) => tokenizer.encode(text, options),
+    decode: (tokens) => tokenizer.decode(tokens),
+    tokenBytes: (token) => tokenizer.tokenBytes(token),
+    isSpecial: (token) => tokenizer.isSpecial(token),
+    stripsFirstSpace: tokenizer.stripsFirstSpace,
+    renderChat: (messages, tools) => template.render(messages, tools),
+  };
+}

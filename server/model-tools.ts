@@ -1,0 +1,36 @@
+/**
+ * Where models, tokenizers and lanes meet: compiling with a calibrated cache, and opening an installed model as a local
+ * engine. Used by the composition root and by the commands that import models.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { KvPrecision } from "../engine/core/model.ts";
+import { measureInWorker } from "../engine/lanes/worker-lane.ts";
+import { CALIBRATION_TEXTS } from "../models/compile/calibration-text.ts";
+import { type CacheMeasurement, type CompileOptions, compileModel } from "../models/compile/compile.ts";
+import { GRAPH_NAME, INT8_GRAPH_NAME, MANIFEST_NAME, Manifest } from "../models/manifest.ts";
+import type { ModelSource } from "../models/source.ts";
+import { loadTokenizer } from "../models/tokenizer/load.ts";
+
+/** Tokens of a calibration text at most: short texts already show the cache's range, and import stays quick. */
+const CALIBRATION_TOKENS_MAX = 256;
+
+export const graphPath = (folder: string, kv: KvPrecision): string =>
+  join(folder, kv === "int8" ? INT8_GRAPH_NAME : GRAPH_NAME);
+
+/** `compileModel` with the cache's scales and loss measured on this machine. */
+export function compileCalibrated(
+  source: ModelSource,
+  options: Omit<CompileOptions, "measureCache">,
+  threads: number,
+): Promise<Manifest> {
+  const tokenizer = loadTokenizer(source.tokenizer);
+  const texts = CALIBRATION_TEXTS.map((text) =>
+    tokenizer.encode(text, { addSpecial: true }).slice(0, CALIBRATION_TOKENS_MAX),
+  ).filter((tokens) => tokens.length > 1);
+  const measureCache = async (folder: string, kv: KvPrecision): Promise<CacheMeasurement> => {
+    const { geometry } = Manifest.parse(JSON.parse(readFileSync(join(folder, MANIFEST_NAME), "utf8")));
+    return measureInWorker({ model: { graphPath: graphPath(folder, kv), geometry, kv }, texts, threads });
+  };
+  return compileModel(source, texts.length === 0 ? options : { ...options, measureCache });
+}
