@@ -10,30 +10,17 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
-  statSync,
   utimesSync,
-  writeFileSync,
 } from "node:fs";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../engine/core/clock.ts";
-import { ModelError } from "./model-error.ts";
+import { takeLock } from "./lock.ts";
 import { folderOfName } from "./model-name.ts";
 
 const STAGING = ".staging";
-/** Another machine's lock on a shared folder is believed while it was touched within this time. */
-const FOREIGN_LOCK_MS_MAX = 10 * 60_000;
 const TOUCH_EVERY_MS = 30_000;
-
-interface Owner {
-  readonly pid: number;
-  readonly host: string;
-  /** When the process started, where the system tells: a process id alone may be used again. */
-  readonly started: string | undefined;
-}
 
 export interface Staged {
   /** An empty folder to fill. */
@@ -54,7 +41,7 @@ export function stage(modelsFolder: string, name: string, clock: Clock): Staged 
   const folder = join(modelsFolder, STAGING, folderOfName(name));
   const lock = `${folder}.lock`;
   mkdirSync(join(modelsFolder, STAGING), { recursive: true });
-  takeLock(lock, name, clock);
+  takeLock(lock, `the model ${name}`, clock);
   try {
     recover(folder, target);
     const fresh = join(folder, "new");
@@ -118,66 +105,6 @@ function recover(folder: string, target: string): void {
   const old = join(folder, "old");
   if (existsSync(old) && !existsSync(target)) renameSync(old, target);
   rmSync(folder, { recursive: true, force: true });
-}
-
-function takeLock(lock: string, name: string, clock: Clock): void {
-  const mine = JSON.stringify({
-    pid: process.pid,
-    host: hostname(),
-    started: startOf(process.pid),
-  } satisfies Owner);
-  // Twice: once for a free lock, once more after a dead owner's was taken away.
-  for (let attempt = 0; attempt < 2; attempt += 1) {
-    try {
-      writeFileSync(lock, mine, { flag: "wx" });
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    }
-    if (!isDead(lock, clock)) break;
-    rmSync(lock, { force: true });
-  }
-  const owner = readOwner(lock);
-  const who = owner === undefined ? "another process" : `process ${owner.pid} on ${owner.host}`;
-  throw new ModelError(
-    `${who} is working on the model ${name}. Wait until it is done; if it is not running, remove ${lock}.`,
-  );
-}
-
-function readOwner(lock: string): Owner | undefined {
-  try {
-    return JSON.parse(readFileSync(lock, "utf8")) as Owner;
-  } catch {
-    return undefined;
-  }
-}
-
-function isDead(lock: string, clock: Clock): boolean {
-  const owner = readOwner(lock);
-  if (owner === undefined || owner.host !== hostname()) {
-    const stats = statSync(lock, { throwIfNoEntry: false });
-    return stats === undefined || clock.wall() - stats.mtimeMs > FOREIGN_LOCK_MS_MAX;
-  }
-  if (owner.pid === process.pid && owner.started === startOf(process.pid)) return false;
-  try {
-    process.kill(owner.pid, 0);
-  } catch (error) {
-    // EPERM: it lives and belongs to somebody else.
-    return (error as NodeJS.ErrnoException).code === "ESRCH";
-  }
-  const started = startOf(owner.pid);
-  return started !== undefined && owner.started !== undefined && started !== owner.started;
-}
-
-/** Field 22 of Linux's /proc/PID/stat: ticks from boot to the process's start. Undefined on other systems. */
-function startOf(pid: number): string | undefined {
-  try {
-    const line = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The command's name is in brackets and may hold anything; the fields after it are plain.
-    return line.slice(line.lastIndexOf(")") + 2).split(" ")[19];
-  } catch {
-    return undefined;
-  }
 }
 
 function syncTree(folder: string): void {
