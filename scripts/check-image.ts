@@ -136,6 +136,8 @@ function buildStages(steps: readonly Step[], folder: string): Stage {
 
 interface Running {
   readonly child: ChildProcess;
+  /** Standard output alone, and together with standard error. */
+  readonly results: () => string;
   readonly output: () => string;
   readonly exit: Promise<number | null>;
 }
@@ -149,8 +151,10 @@ function start(stage: Stage, argv: readonly string[], extra: Readonly<Record<str
     stdio: ["ignore", "pipe", "pipe"],
     ...identity,
   });
+  let results = "";
   let output = "";
   child.stdout.on("data", (bytes: Buffer) => {
+    results += bytes.toString();
     output += bytes.toString();
   });
   child.stderr.on("data", (bytes: Buffer) => {
@@ -160,7 +164,7 @@ function start(stage: Stage, argv: readonly string[], extra: Readonly<Record<str
     child.once("error", reject);
     child.once("close", resolve);
   });
-  return { child, output: () => output, exit };
+  return { child, results: () => results, output: () => output, exit };
 }
 
 async function finished(running: Running, timeoutMs: number, what: string): Promise<number | null> {
@@ -195,7 +199,7 @@ async function servesAndStops(stage: Stage, folder: string): Promise<void> {
   const hash = start(stage, ["node", "server/main.ts", "keys", "hash"], {});
   check((await finished(hash, START_MS_MAX, "keys hash")) === 0, "it makes a key", hash.output());
   const keys = join(folder, "keys.txt");
-  writeFileSync(keys, hash.output(), { mode: 0o644 });
+  writeFileSync(keys, hash.results(), { mode: 0o644 });
 
   const address = { HOST: "127.0.0.1", PORT: String(await freePort()), WEIR_API_KEYS_FILE: keys };
   const server = start(stage, stage.cmd, address);

@@ -88,7 +88,9 @@ export function lengthComplaints(facts: SourceFacts): readonly Complaint[] {
   return [file, ...long];
 }
 
+/** In tests the linter asks for a reason instead: an answer that only a schema judges may be `any` there. */
 export function anyComplaints(facts: SourceFacts): readonly Complaint[] {
+  if (withinAny(facts.path, OUTSIDE)) return [];
   return facts.anyLines.map((line) =>
     complain(facts.path, line, "`any` switches the types off: use `unknown` and narrow it"),
   );
