@@ -1,15 +1,18 @@
 /** A model as its author published it, opened for the compiler: a GGUF file or a directory with safetensors. */
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { openGguf } from "./formats/gguf.ts";
+import { readJsonFile, readTextFile } from "./formats/json-file.ts";
+import { openSafetensors } from "./formats/safetensors.ts";
 import { ModelFileError, type ModelSource } from "./source.ts";
+import { tokenizerFromDirectory } from "./tokenizer/from-directory.ts";
 import { tokenizerFromGguf } from "./tokenizer/from-gguf.ts";
 
 /** Throws ModelFileError naming file and field. The caller closes `source.store`. */
 export function openModelSource(path: string): ModelSource {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) throw new ModelFileError(path, "path", "there is no such file or directory");
-  if (stat.isDirectory()) throw new ModelFileError(path, "path", "directories are not supported");
-  return openGgufSource(path);
+  return stat.isDirectory() ? openDirectorySource(path) : openGgufSource(path);
 }
 
 function openGgufSource(path: string): ModelSource {
@@ -37,4 +40,37 @@ function openGgufSource(path: string): ModelSource {
     store.close();
     throw error;
   }
+}
+
+const CONFIG_BYTES_MAX = 4 * 2 ** 20;
+
+function openDirectorySource(path: string): ModelSource {
+  const configPath = join(path, "config.json");
+  const config = readJsonFile(configPath, CONFIG_BYTES_MAX);
+  const architecture = config["model_type"];
+  if (typeof architecture !== "string")
+    throw new ModelFileError(configPath, "model_type", "must be a text such as llama");
+  const tokenizer = tokenizerFromDirectory(path, config);
+  const { store, files } = openSafetensors(path);
+  return {
+    kind: "safetensors",
+    path,
+    architecture,
+    config,
+    store,
+    tokenizer: tokenizer.files,
+    bosToken: tokenizer.bosToken,
+    endTokens: tokenizer.endTokens,
+    licence: licenceFrom(join(path, "README.md")),
+    files: [configPath, ...tokenizer.paths, ...files],
+  };
+}
+
+const CARD_BYTES_MAX = 4 * 2 ** 20;
+
+/** A model card begins with front matter between lines of three dashes; `license:` is one of its keys. */
+function licenceFrom(cardPath: string): string | undefined {
+  if (!existsSync(cardPath)) return undefined;
+  const frontMatter = /^---\r?\n([\s\S]*?)\r?\n---/.exec(readTextFile(cardPath, CARD_BYTES_MAX))?.[1];
+  return /^license:[ \t]*["']?([A-Za-z0-9_.+-]+)["']?[ \t]*\r?$/m.exec(frontMatter ?? "")?.[1];
 }

@@ -1,7 +1,7 @@
 /** A tokenizer in use: Transformers.js cuts and merges, the token table gives back bytes. */
 import { PreTrainedTokenizer } from "@xenova/transformers";
+import { isRecord, type Json } from "../formats/json-file.ts";
 import { ModelFileError, type TokenizerFiles } from "../source.ts";
-import { isRecord, type Json } from "./records.ts";
 import { tokenTable } from "./token-table.ts";
 
 export interface Tokenizer {

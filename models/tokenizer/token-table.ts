@@ -4,9 +4,10 @@
  * A streamed answer is put together from bytes, one token at a time: a token may hold half a character, so text per
  * token would lose it.
  */
+
+import { isRecord, type Json } from "../formats/json-file.ts";
 import { ModelFileError } from "../source.ts";
 import { byteLevelBytes } from "./byte-level.ts";
-import { isRecord, type Json } from "./records.ts";
 
 /** How tokens spell bytes: one character a byte, or text with ▁ for space and <0xXX> for single bytes. */
 type Spelling = "byteLevel" | "spaceMark";
@@ -71,7 +72,7 @@ function tokenBytes(text: string, spelling: Spelling, isAdded: boolean): Uint8Ar
 function decoderChain(decoder: unknown): readonly Json[] {
   if (!isRecord(decoder)) return [];
   const inner = decoder["decoders"];
-  return Array.isArray(inner) ? inner.flatMap(decoderChain) : [decoder];
+  return Array.isArray(inner) ? inner.flatMap((one) => decoderChain(one)) : [decoder];
 }
 
 function spellingOf(decoders: readonly Json[]): Spelling {
