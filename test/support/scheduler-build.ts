@@ -1,10 +1,11 @@
 /** Small limits and sequences for scheduler tests; a test names only what it is about. */
-import { sequenceId, type TokenId, tokenId } from "../../engine/core/brand.ts";
+import { type SequenceId, sequenceId, type TokenId, tokenId } from "../../engine/core/brand.ts";
 import type { LaneLimits } from "../../engine/core/limits.ts";
 import type { Sampling } from "../../engine/core/request.ts";
 import type { NewSequence, SchedulerEvent } from "../../engine/core/sequence.ts";
 import type { StepOutcome, StepPlan } from "../../engine/core/step.ts";
-import type { Scheduler } from "../../engine/scheduler/scheduler.ts";
+import { Scheduler } from "../../engine/scheduler/scheduler.ts";
+import { FakeClock } from "./fake-clock.ts";
 
 export const GREEDY: Sampling = {
   temperature: 0,
@@ -92,3 +93,34 @@ export function runSteps(
   }
   throw new Error(`the scheduler was not done after ${stepsMax} steps`);
 }
+
+/** A scheduler with a clock that stands still, and shorthands to drive it. */
+export const setUp = (some: Partial<LaneLimits> = {}) => {
+  const clock = new FakeClock();
+  const scheduler = new Scheduler(clock, laneLimits(some));
+  const add = (sequence: Partial<NewSequence> = {}): SequenceId => {
+    const admission = scheduler.add(newSequence(sequence));
+    if (admission.kind === "full") throw new Error("the queue was full");
+    return admission.id;
+  };
+  /** One whole step; the next plan must exist. */
+  const step = (
+    some: Parameters<typeof done>[1] = {},
+  ): { plan: StepPlan; events: readonly SchedulerEvent[] } => {
+    const plan = mustPlan(scheduler);
+    return { plan, events: scheduler.settle(plan, done(plan, some)) };
+  };
+  return { clock, scheduler, add, step };
+};
+
+/** The next plan, which must exist. */
+export function mustPlan(scheduler: Scheduler): StepPlan {
+  const plan = scheduler.next();
+  if (plan === undefined) throw new Error("there was nothing to do");
+  return plan;
+}
+
+export const of = (events: readonly SchedulerEvent[], id: SequenceId): readonly SchedulerEvent[] =>
+  events.filter((event) => event.sequence === id);
+export const kinds = (events: readonly SchedulerEvent[]): readonly string[] =>
+  events.map((event) => event.kind);
