@@ -34,6 +34,8 @@ export class EventStream {
       "x-accel-buffering": "no",
     });
     raw.flushHeaders();
+    // A write that loses the race against the client's leaving is no news: `close` tells.
+    raw.on("error", () => undefined);
     this.#keepAlive = setInterval(() => this.#tick(), options.keepAliveMs);
     raw.once("close", () => clearInterval(this.#keepAlive));
   }
@@ -88,7 +90,8 @@ export class EventStream {
   }
 
   #tick(): void {
-    if (this.#quiet && this.#blocked === undefined && this.#pending === "") this.#raw.write(KEEP_ALIVE);
+    const idle = this.#quiet && this.#blocked === undefined && this.#pending === "";
+    if (idle && !this.#raw.destroyed) this.#raw.write(KEEP_ALIVE);
     this.#quiet = true;
   }
 }

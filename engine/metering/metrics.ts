@@ -100,7 +100,7 @@ function generationMetrics(register: Registry) {
   const histogram = (name: string, help: string, buckets: number[]) =>
     new Histogram({ name, help, labelNames: [...MODEL], buckets, registers });
   return {
-    promptTokens: counter("vllm:prompt_tokens_total", "Prompt tokens of finished generations.", MODEL),
+    promptTokens: counter("vllm:prompt_tokens_total", "Prompt tokens computed.", MODEL),
     generationTokens: counter("vllm:generation_tokens_total", "Answer tokens.", MODEL),
     cacheQueries: counter(
       "vllm:prefix_cache_queries_total",
@@ -144,19 +144,24 @@ async function* measured(
 ): AsyncIterable<GenerationEvent> {
   const labels = { model_name: request.model };
   const startedAt = clock.now();
+  let promptTokens = 0;
   let lastAt: number | undefined;
   let ended: FinishReason | "error" | "abort" = "error";
   let left = true;
   try {
     for await (const event of events) {
-      if (event.kind === "text" && event.tokens.length > 0) {
+      if (event.kind === "started") promptTokens = event.promptTokens;
+      else if (event.kind === "text" && event.tokens.length > 0) {
         const now = clock.now();
         metrics.generationTokens.inc(labels, event.tokens.length);
-        if (lastAt === undefined) metrics.firstToken.observe(labels, (now - startedAt) / 1000);
-        else metrics.interToken.observe(labels, (now - lastAt) / 1000 / event.tokens.length);
+        if (lastAt === undefined) {
+          metrics.firstToken.observe(labels, (now - startedAt) / 1000);
+          metrics.promptTokens.inc(labels, promptTokens);
+        } else metrics.interToken.observe(labels, (now - lastAt) / 1000 / event.tokens.length);
         lastAt = now;
       } else if (event.kind === "finished") {
         ended = event.reason;
+        if (lastAt === undefined) metrics.promptTokens.inc(labels, promptTokens);
         recordUsage(metrics, labels, event.usage, clock.now() - startedAt);
       }
       yield event;
@@ -177,7 +182,6 @@ function recordUsage(
   usage: Usage,
   totalMs: number,
 ): void {
-  metrics.promptTokens.inc(labels, usage.promptTokens);
   metrics.cacheQueries.inc(labels, usage.promptTokens);
   metrics.cacheHits.inc(labels, usage.cachedTokens);
   metrics.endToEnd.observe(labels, totalMs / 1000);

@@ -102,7 +102,7 @@ test("leaving a stream ends the work at once", async () => {
     if (chunks === 3) break;
   }
   const [call] = place.generator.calls;
-  expect(await until(() => call?.ended === "aborted")).toBeLessThan(250);
+  expect(await until(() => call?.ended === "aborted")).toBeLessThan(1000);
 });
 
 test.each(["queued", "waiting for its first token", "computing a whole answer"])(
@@ -145,7 +145,7 @@ test("it comes back after two refusals with 429, when it was told to", async () 
   expect(place.generator.calls.map((call) => call.ended)).toEqual(["failed", "failed", "finished"]);
   const took = performance.now() - startedAt;
   expect(took).toBeGreaterThan(75);
-  expect(took).toBeLessThan(1000); // its own back-off would be at least 0.5 s a time
+  expect(took).toBeLessThan(1100); // its own back-off would be at least 375 and 750 ms
 });
 
 test("it does not come back after a permanent refusal", async () => {

@@ -128,7 +128,7 @@ test("a client that leaves while it is queued frees its place", async () => {
     const socket = open(server, { stream });
     await vi.waitUntil(() => ended(server).at(-1) === "running");
     socket.destroy();
-    await vi.waitUntil(() => ended(server).at(-1) === "aborted", { timeout: 250 });
+    await vi.waitUntil(() => ended(server).at(-1) === "aborted", { timeout: 1000 });
   }
 });
 
