@@ -52,14 +52,7 @@ export interface InstallPorts {
 /** Resolves once the model is in its place and on disk. After a failure nothing of it is left. */
 export async function installModel(request: InstallRequest, ports: InstallPorts): Promise<Manifest> {
   const { name } = request;
-  checkModelName(name);
-  if (request.quant === "f32" && request.block !== undefined) {
-    throw new ModelError("--block goes with q4 and q8 weights; f32 weights share no scales.");
-  }
-  if (request.quant === "f32" && request.kv === "int8") {
-    throw new ModelError("--quant f32 implies --kv f32; leave --kv int8 out, or choose --quant q8.");
-  }
-  refuseTaken(request, ports.catalog);
+  checkInstallable(request, ports.catalog);
 
   const source = ports.open(request.path);
   try {
@@ -89,7 +82,19 @@ export function uninstallModel(
   staged.removeInstalled();
 }
 
-function refuseTaken({ name, existing }: InstallRequest, catalog: Catalog): void {
+/** Throws where the request cannot succeed whatever the file holds: before anything is fetched or read. */
+export function checkInstallable(request: Omit<InstallRequest, "path">, catalog: Catalog): void {
+  checkModelName(request.name);
+  if (request.quant === "f32" && request.block !== undefined) {
+    throw new ModelError("--block goes with q4 and q8 weights; f32 weights share no scales.");
+  }
+  if (request.quant === "f32" && request.kv === "int8") {
+    throw new ModelError("--quant f32 implies --kv f32; leave --kv int8 out, or choose --quant q8.");
+  }
+  refuseTaken(request, catalog);
+}
+
+function refuseTaken({ name, existing }: Pick<InstallRequest, "name" | "existing">, catalog: Catalog): void {
   const entry = catalog.find(name);
   if (entry?.origin === "built-in") {
     throw new ModelError(`${name} is the name of a model that comes with weir. Choose another with --name.`);

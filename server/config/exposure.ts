@@ -1,6 +1,7 @@
 /** Whether other machines can reach the server, and whether that is allowed: without keys it is not. */
 import { readFileSync, statSync } from "node:fs";
 import type { Config, Problem } from "../config.ts";
+import { parseKeysFile } from "../keys.ts";
 
 const KEYS_FILE_BYTES_MAX = 16 * 1024 * 1024;
 
@@ -29,9 +30,8 @@ function keysFileProblems(path: string): readonly Problem[] {
     if (!stats.isFile()) return problem("is not a file");
     if (stats.size > KEYS_FILE_BYTES_MAX)
       return problem(`has ${stats.size} bytes; ${KEYS_FILE_BYTES_MAX} are allowed`);
-    const lines = readFileSync(path, "utf8").split("\n");
-    const some = lines.some((line) => line.trim() !== "" && !line.trim().startsWith("#"));
-    return some ? [] : problem(`holds no key; ${how}`);
+    const keys = parseKeysFile(readFileSync(path, "utf8"));
+    return keys.length > 0 ? [] : problem(`holds no key; ${how}`);
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
     return problem(missing ? `does not exist; ${how}` : (error as Error).message);

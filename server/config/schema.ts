@@ -54,16 +54,12 @@ export const SettingsSchema = z.strictObject({
       headers_timeout_ms: whole(100, 3_600_000)
         .default(10_000)
         .meta({ description: "From the first byte of a request to the end of its headers." }),
-      receive_timeout_ms: whole(100, 3_600_000)
-        .default(60_000)
-        .meta({
-          description: "From the first byte of a request to the end of its body; does not bound the answer.",
-        }),
-      keep_alive_ms: whole(1000, 3_600_000)
-        .default(65_000)
-        .meta({
-          description: "An idle connection is closed after this time; keep it above a load balancer's own.",
-        }),
+      receive_timeout_ms: whole(100, 3_600_000).default(60_000).meta({
+        description: "From the first byte of a request to the end of its body; does not bound the answer.",
+      }),
+      keep_alive_ms: whole(1000, 3_600_000).default(65_000).meta({
+        description: "An idle connection is closed after this time; keep it above a load balancer's own.",
+      }),
       stalled_client_ms: whole(100, 3_600_000)
         .default(60_000)
         .meta({ description: "A client that reads nothing for so long while its answer waits is cut off." }),
