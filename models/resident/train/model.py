@@ -20,9 +20,9 @@ class Geometry:
     hidden_size: int = 320
     intermediate_size: int = 832
     layers: int = 6
-    heads: int = 10
-    kv_heads: int = 5
-    head_dim: int = 32
+    heads: int = 5
+    kv_heads: int = 1
+    head_dim: int = 64
     rope_theta: float = 10000.0
     norm_eps: float = 1e-5
     context_length: int = 1024
