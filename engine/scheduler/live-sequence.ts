@@ -1,5 +1,5 @@
 /** A sequence as the scheduler keeps it while it lives. Only files of this folder hold one, so they alone write to it. */
-import { assert } from "../core/assert.ts";
+import { AssertionError, assert } from "../core/assert.ts";
 import type { SequenceId, Slot, TokenId } from "../core/brand.ts";
 import type { LaneLimits } from "../core/limits.ts";
 import type { NewSequence, Phase, SequenceTimes, SequenceView } from "../core/sequence.ts";
@@ -76,7 +76,8 @@ export function createLive(
 export const answerTokens = (live: LiveSequence): number => live.tokens.length - live.request.prompt.length;
 
 export function slotOf(live: LiveSequence): Slot {
-  assert(live.phase.kind !== "waiting", `sequence ${live.id} is waiting, it has no slot`);
+  if (live.phase.kind === "waiting")
+    throw new AssertionError(`sequence ${live.id} is waiting, it has no slot`);
   return live.phase.slot;
 }
 

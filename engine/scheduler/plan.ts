@@ -20,6 +20,7 @@
  * below it, the weights would be read for next to nothing.
  */
 
+import { AssertionError } from "../core/assert.ts";
 import type { DecodeRow, PrefillChunk, SequenceOpening } from "../core/step.ts";
 import type { LiveSequence } from "./live-sequence.ts";
 import { slotOf } from "./live-sequence.ts";
@@ -27,7 +28,7 @@ import { slotOf } from "./live-sequence.ts";
 /** `row` is running: its last token is the one that is not computed yet. */
 export function decodeRow(row: LiveSequence): DecodeRow {
   const token = row.tokens[row.computed];
-  if (token === undefined) throw new RangeError(`sequence ${row.id} has nothing left to compute`);
+  if (token === undefined) throw new AssertionError(`sequence ${row.id} has nothing left to compute`);
   return { sequence: row.id, slot: slotOf(row), token, position: row.computed };
 }
 

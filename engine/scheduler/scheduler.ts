@@ -15,7 +15,7 @@ import type { ErrorCode } from "../core/errors.ts";
 import type { FinishReason } from "../core/generator.ts";
 import { checkLaneLimits, type LaneLimits } from "../core/limits.ts";
 import type { Admission, NewSequence, SchedulerEvent } from "../core/sequence.ts";
-import type { PrefillChunk, SequenceOpening, StepOutcome, StepPlan } from "../core/step.ts";
+import type { PrefillChunk, SequenceOpening, SlotMove, StepOutcome, StepPlan } from "../core/step.ts";
 import { ChunkSizer } from "./chunk-size.ts";
 import { backendMessage, timeoutMessage } from "./failures.ts";
 import { Heap } from "./heap.ts";
@@ -32,7 +32,7 @@ import {
 } from "./live-sequence.ts";
 import { decodeRow, opening, prefillChunk } from "./plan.ts";
 import { ServiceRate } from "./service-rate.ts";
-import { acceptChunk, acceptToken, type Done, type Progress, sampledBySequence } from "./settle.ts";
+import { acceptChunk, acceptToken, type Done, sampledInOrder } from "./settle.ts";
 import { packRows } from "./slots.ts";
 import { WaitingQueue } from "./waiting-queue.ts";
 
@@ -45,6 +45,8 @@ export class Scheduler {
   readonly #sizer: ChunkSizer;
   readonly #rate = new ServiceRate();
   #running: LiveSequence[] = [];
+  /** True while running[i] stands in slot i. */
+  #packed = true;
   #prefilling: LiveSequence | undefined;
   /** Sequences that the worker knows and should forget with the next plan. */
   #closings: SequenceId[] = [];
@@ -176,7 +178,8 @@ export class Scheduler {
     }
   }
 
-  #pack(): StepPlan["moves"] {
+  #pack(): readonly SlotMove[] {
+    if (this.#packed) return [];
     const rows = this.#running.map((live) => ({
       id: live.id,
       slot: slotOf(live),
@@ -184,12 +187,9 @@ export class Scheduler {
       live,
     }));
     const { order, moves } = packRows(rows);
-    if (moves.length > 0 || order.some((row, index) => row.live !== this.#running[index])) {
-      this.#running = order.map((row, index) => {
-        row.live.phase = { kind: "running", slot: slot(index) };
-        return row.live;
-      });
-    }
+    this.#running = order.map(({ live }) => live);
+    for (const [index, live] of this.#running.entries()) live.phase = { kind: "running", slot: slot(index) };
+    this.#packed = true;
     return moves;
   }
 
@@ -219,26 +219,25 @@ export class Scheduler {
 
   #advance(plan: StepPlan, outcome: Done): readonly SchedulerEvent[] {
     const now = this.#clock.now();
-    const sampled = sampledBySequence(plan, outcome);
+    const sampled = sampledInOrder(plan, outcome);
     const events: SchedulerEvent[] = [];
-    const take = (live: LiveSequence, progress: Progress): void => {
-      events.push(...progress.events);
-      if (progress.ends !== undefined) events.push(this.#finish(live, progress.ends));
+    const end = (live: LiveSequence, reason: FinishReason | undefined): void => {
+      if (reason !== undefined) events.push(this.#finish(live, reason));
     };
-    for (const row of plan.decode) {
-      const live = this.#live.get(row.sequence);
-      const token = sampled.get(row.sequence);
-      if (live === undefined || token === undefined) continue; // cancelled or stopped while the step ran
+    for (const [index, token] of sampled.entries()) {
+      const live = this.#live.get(token.sequence);
+      if (live === undefined || index >= plan.decode.length) continue; // cancelled or stopped while the step ran
       live.computed += 1;
-      take(live, acceptToken(live, token, now));
+      end(live, acceptToken(live, token, now, events));
     }
-    const prompt = plan.chunk === undefined ? undefined : this.#live.get(plan.chunk.sequence);
-    if (plan.chunk !== undefined && prompt !== undefined) {
-      take(prompt, acceptChunk(prompt, plan.chunk, outcome));
-      const token = sampled.get(prompt.id);
-      if (token !== undefined) {
+    const { chunk } = plan;
+    const prompt = chunk === undefined ? undefined : this.#live.get(chunk.sequence);
+    if (chunk !== undefined && prompt !== undefined) {
+      end(prompt, acceptChunk(prompt, chunk, outcome, events));
+      const first = chunk.samples ? sampled.at(-1) : undefined;
+      if (first !== undefined) {
         this.#join(prompt);
-        take(prompt, acceptToken(prompt, token, now));
+        end(prompt, acceptToken(prompt, first, now, events));
       }
     }
     this.#sizer.observe(plan, outcome);
@@ -250,6 +249,7 @@ export class Scheduler {
     live.phase = { kind: "running", slot: slotOf(live) };
     this.#prefilling = undefined;
     this.#running.push(live);
+    this.#packed = false;
   }
 
   /** A failed step: what streamed nothing yet starts again from the queue, the rest fails. */
@@ -295,8 +295,12 @@ export class Scheduler {
 
   /** Takes a sequence out of its slot; the worker is told with the next plan. */
   #vacate(live: LiveSequence): void {
-    if (this.#prefilling === live) this.#prefilling = undefined;
-    else this.#running.splice(this.#running.indexOf(live), 1);
+    if (this.#prefilling === live) {
+      this.#prefilling = undefined;
+    } else {
+      this.#running.splice(this.#running.indexOf(live), 1);
+      this.#packed = false;
+    }
     this.#closings.push(live.id);
   }
 }

@@ -8,59 +8,58 @@ import { answerTokens, type LiveSequence } from "./live-sequence.ts";
 
 export type Done = Extract<StepOutcome, { kind: "done" }>;
 
-export interface Progress {
-  readonly events: readonly SchedulerEvent[];
-  /** Why the answer ends here; undefined if it goes on. */
-  readonly ends: FinishReason | undefined;
-}
-
-/** By sequence; checks that the worker answered exactly what the plan asked for. */
-export function sampledBySequence(plan: StepPlan, outcome: Done): ReadonlyMap<SequenceId, SampledToken> {
-  const sampled = new Map(outcome.sampled.map((token) => [token.sequence, token]));
+/**
+ * The sampled tokens in the plan's order: decode rows, then the chunk if it samples. Checks that the worker answered
+ * exactly what the plan asked for; the order in which it did so is free.
+ */
+export function sampledInOrder(plan: StepPlan, outcome: Done): readonly SampledToken[] {
+  const { sampled, scored } = outcome;
   const wanted = plan.decode.length + (plan.chunk?.samples ? 1 : 0);
-  assert(
-    outcome.sampled.length === wanted,
-    `step ${plan.step} wanted ${wanted} tokens, got ${outcome.sampled.length}`,
-  );
-  for (const row of plan.decode)
-    assert(sampled.has(row.sequence), `step ${plan.step} lacks a token of ${row.sequence}`);
-  if (plan.chunk?.samples)
-    assert(sampled.has(plan.chunk.sequence), `step ${plan.step} lacks its prompt's first token`);
+  assert(sampled.length === wanted, `step ${plan.step} wanted ${wanted} tokens, got ${sampled.length}`);
   const targets = plan.chunk?.score?.targets.filter((target) => target !== undefined).length ?? 0;
-  assert(
-    outcome.scored.length === targets,
-    `step ${plan.step} wanted ${targets} scores, got ${outcome.scored.length}`,
-  );
-  return sampled;
+  assert(scored.length === targets, `step ${plan.step} wanted ${targets} scores, got ${scored.length}`);
+  const idAt = (index: number): SequenceId | undefined => (plan.decode[index] ?? plan.chunk)?.sequence;
+  if (sampled.every((token, index) => token.sequence === idAt(index))) return sampled;
+  const byId = new Map(sampled.map((token) => [token.sequence, token]));
+  return sampled.map((_, index) => {
+    const token = byId.get(idAt(index) as SequenceId);
+    assert(token !== undefined, `step ${plan.step} lacks a token of sequence ${idAt(index)}`);
+    return token;
+  });
 }
 
-/** A new answer token of a sequence. */
-export function acceptToken(live: LiveSequence, sampled: SampledToken, now: number): Progress {
+/** A new answer token of a sequence; returns why the answer ends with it, undefined if it goes on. */
+export function acceptToken(
+  live: LiveSequence,
+  { token, scored }: SampledToken,
+  now: number,
+  events: SchedulerEvent[],
+): FinishReason | undefined {
   const index = answerTokens(live);
-  live.tokens.push(sampled.token);
+  live.tokens.push(token);
   live.firstTokenAt ??= now;
   live.lastTokenAt = now;
-  const { id } = live;
-  return {
-    events: [{ kind: "token", sequence: id, token: sampled.token, scored: sampled.scored, index }],
-    ends: endOf(live, sampled, index + 1),
-  };
+  events.push({ kind: "token", sequence: live.id, token, scored, index });
+  // An end token wins over a full answer: the model did come to its end.
+  if (live.ends.has(token) && index >= live.request.minTokens) return "stop";
+  return index + 1 >= live.answerMax ? "length" : undefined;
 }
 
-/** An end token wins over a full answer: the model did come to its end. */
-function endOf(live: LiveSequence, sampled: SampledToken, answered: number): FinishReason | undefined {
-  if (live.ends.has(sampled.token) && answered > live.request.minTokens) return "stop";
-  return answered >= live.answerMax ? "length" : undefined;
-}
-
-/** A computed chunk of a prompt; the events hold the prompt's scores once all of them are there. */
-export function acceptChunk(live: LiveSequence, chunk: PrefillChunk, outcome: Done): Progress {
+/**
+ * A computed chunk of a prompt; reports the prompt's scores once all of them are there. Returns `length` where the prompt
+ * is done and no answer is wanted.
+ */
+export function acceptChunk(
+  live: LiveSequence,
+  chunk: PrefillChunk,
+  outcome: Done,
+  events: SchedulerEvent[],
+): FinishReason | undefined {
   live.computed += chunk.tokens.length;
-  live.promptScores.push(...outcome.scored);
-  const complete = live.computed === live.request.prompt.length;
-  const scored = complete && live.request.promptLogprobs !== undefined;
-  return {
-    events: scored ? [{ kind: "prompt", sequence: live.id, scored: [...live.promptScores] }] : [],
-    ends: complete && live.answerMax === 0 ? "length" : undefined,
-  };
+  for (const score of outcome.scored) live.promptScores.push(score);
+  if (live.computed < live.request.prompt.length) return undefined;
+  if (chunk.score !== undefined) {
+    events.push({ kind: "prompt", sequence: live.id, scored: [...live.promptScores] });
+  }
+  return live.answerMax === 0 ? "length" : undefined;
 }
