@@ -17,6 +17,7 @@ export function authenticate(app: FastifyInstance, access: Access): void {
   app.decorateRequest("principal", null);
   app.addHook("onRequest", async (request) => {
     if (access.kind === "open") {
+      refuseForeignNames(request);
       request.principal = access.principal;
       return;
     }
@@ -31,6 +32,21 @@ export function authenticate(app: FastifyInstance, access: Access): void {
     }
     request.principal = principal;
   });
+}
+
+/**
+ * Without keys, a web page anywhere could make its own name point to this machine (DNS rebinding) and ask as the admin.
+ * Such a page's name has dots; IP addresses, localhost and the one-word names of a local network do not come from outside.
+ */
+const LOCAL_NAME = /^(?:\[[\da-f:.]+\]|\d+\.\d+\.\d+\.\d+|[\w-]*|[\w.-]+\.localhost)(?::\d+)?$/i;
+
+function refuseForeignNames(request: FastifyRequest): void {
+  if (LOCAL_NAME.test(request.headers.host ?? "")) return;
+  throw new WeirError(
+    "forbidden",
+    "Without API keys this server answers only as localhost or by its IP address. To use another name, give it keys " +
+      "(WEIR_API_KEYS_FILE).",
+  );
 }
 
 function bearer(request: FastifyRequest): string {

@@ -1,7 +1,7 @@
 /** /docs: the API as OpenAPI, made from the schemas that check the requests; its page needs nothing from outside. */
 import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifySchema } from "fastify";
 import { jsonSchemaTransform } from "fastify-type-provider-zod";
 import type { Access } from "../ports.ts";
 
@@ -31,7 +31,7 @@ export async function serveDocs(
           }
         : {}),
     },
-    transform: jsonSchemaTransform,
+    transform: (route) => nameWildcard(jsonSchemaTransform(route)),
   });
   await app.register(swaggerUi, {
     routePrefix: "/docs",
@@ -39,4 +39,13 @@ export async function serveDocs(
     logLevel: "warn",
     uiConfig: { docExpansion: "list", validatorUrl: null },
   });
+}
+
+/** Ids with slashes need a wildcard in the router; readers of the docs see a parameter with a name. */
+function nameWildcard<Route extends { schema: FastifySchema; url: string }>(route: Route): Route {
+  if (!route.url.endsWith("/*")) return route;
+  const params = route.schema.params as { properties?: Record<string, unknown> } | undefined;
+  const model = params?.properties?.["*"];
+  const named = { ...params, properties: { model }, required: ["model"] };
+  return { ...route, url: route.url.replace("*", ":model"), schema: { ...route.schema, params: named } };
 }

@@ -25,7 +25,11 @@ export const sharedFields = (bounds: { readonly choicesMax: number }) => ({
   top_p: z.number().min(0).max(1).default(1),
   n: z.int().min(1).max(bounds.choicesMax).default(1).describe("Answers per prompt."),
   stop: z.union([stopString, z.array(stopString).max(STOP_MAX)]).default([]),
-  seed: z.number().refine(Number.isInteger, "expected a whole number").optional(),
+  seed: z
+    .number()
+    .refine(Number.isInteger, "expected a whole number")
+    .optional()
+    .meta({ type: "integer", description: "The same seed gives the same answer." }),
   presence_penalty: z.number().min(-2).max(2).default(0),
   frequency_penalty: z.number().min(-2).max(2).default(0),
   logit_bias: z
@@ -34,7 +38,10 @@ export const sharedFields = (bounds: { readonly choicesMax: number }) => ({
     .default({})
     .describe("Token id to a number that is added to its logit."),
   stream: z.boolean().default(false),
-  stream_options: z.unknown().optional().describe("Read only with stream: true; see include_usage."),
+  stream_options: z
+    .unknown()
+    .optional()
+    .meta({ ...z.toJSONSchema(streamOptions), description: "Read only with stream: true." }),
   user: z.string().optional().describe("Accepted, without effect."),
   top_k: z.int().min(-1).max(INT32_MAX).default(0).describe("0 or -1 = off."),
   min_p: z.number().min(0).max(1).default(0).describe("0 = off."),

@@ -343,7 +343,9 @@ function modelTests(call: (path: string, body?: unknown) => Promise<Answer>, mod
       expect(metrics.text).toContain(`\n${name}{model_name="${model()}"`);
     }
     const docs = await call("/docs/json");
-    expect(Object.keys(docs.json.paths)).toContain("/v1/chat/completions");
+    expect(Object.keys(docs.json.paths)).toEqual(
+      expect.arrayContaining(["/v1/chat/completions", "/v1/completions", "/v1/models", "/v1/models/{model}"]),
+    );
     expect((await call("/docs")).text).toContain("swagger-ui");
   });
 
@@ -358,6 +360,9 @@ function modelTests(call: (path: string, body?: unknown) => Promise<Answer>, mod
     };
     const answer = await call("/v1/completions", body);
     expect(answer.status).toBe(200);
-    expect(answer.headers.get("warning")).toBe('299 weir "ignored parameters: frobnicate??, mirostat"');
+    const streamed = await call("/v1/completions", { ...body, stream: true });
+    for (const { headers } of [answer, streamed]) {
+      expect(headers.get("warning")).toBe('299 weir "ignored parameters: frobnicate??, mirostat"');
+    }
   });
 }

@@ -56,6 +56,32 @@ test("with keys, everything but /health needs one, and no answer or log ever sho
   expect(log).not.toContain("wrong-key");
 });
 
+test("without keys, a name that a web page could have made is refused", async () => {
+  await using server = await startTestServer();
+  const ask = async (host: string) =>
+    (await raw(server, `GET /v1/models HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`)).slice(9, 12);
+  for (const host of [
+    "evil.example",
+    "evil.example:8080",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "a b",
+  ]) {
+    expect(await ask(host), host).toBe("403");
+  }
+  for (const host of [
+    "localhost:8080",
+    "127.0.0.1:1",
+    "[::1]:8080",
+    "192.168.1.7",
+    "weir",
+    "weir.localhost",
+    "",
+  ]) {
+    expect(await ask(host), host).toBe("200");
+  }
+});
+
 test("prompts and answers stay out of the log", async () => {
   await using server = await startTestServer();
   server.generator.behave = () => ({ text: "ANSWERWORD" });
