@@ -67,9 +67,17 @@ export class PartFile {
 
   /** Appends to the part. */
   async write(part: Part, bytes: Uint8Array): Promise<void> {
-    const at = this.doneOf(part);
-    await this.#handle.write(bytes, 0, bytes.byteLength, part.first + at);
-    this.#done[part.index] = at + bytes.byteLength;
+    for (let from = 0; from < bytes.byteLength; ) {
+      const at = this.doneOf(part);
+      const { bytesWritten } = await this.#handle.write(
+        bytes,
+        from,
+        bytes.byteLength - from,
+        part.first + at,
+      );
+      from += bytesWritten;
+      this.#done[part.index] = at + bytesWritten;
+    }
   }
 
   /** The part begins again, where its server cannot send a range. */

@@ -1,9 +1,18 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { openHub, type Pulled, type PullOptions, parseReference, pullFromHub } from "../../models/hub.ts";
+import {
+  type DoorOptions,
+  openHub,
+  type Pulled,
+  type PullOptions,
+  parseReference,
+  pullFromHub,
+} from "../../models/hub.ts";
 import {
   COMMIT,
   type DoubleFile,
@@ -47,6 +56,7 @@ afterEach(async () => {
 interface Extra extends Partial<PullOptions> {
   readonly token?: string;
   readonly idleTimeoutMs?: number;
+  readonly proxy?: DoorOptions["proxy"];
 }
 
 /** Pauses that were asked for; none is waited out. */
@@ -54,14 +64,14 @@ let pauses: number[];
 
 async function pull(
   reference: string,
-  { token, idleTimeoutMs = 5000, ...extra }: Extra = {},
+  { token, idleTimeoutMs = 5000, proxy = {}, ...extra }: Extra = {},
 ): Promise<Pulled> {
   pauses = [];
   const door = openHub(hub.url, {
     token: token === undefined ? undefined : () => token,
     idleTimeoutMs,
     connectionsMax: 8,
-    proxy: {},
+    proxy,
   });
   try {
     using pulled = await pullFromHub(door, parseReference(reference), {
@@ -414,6 +424,32 @@ describe("what is not to be had", () => {
       expect(() => parseReference(text), text).toThrow("is not ORG/NAME");
     }
   });
+});
+
+test("a proxy carries everything where one is set, except for the hosts that go without", async () => {
+  hub = await startHubDouble({ "org/m": model() });
+  const tunnels: string[] = [];
+  const proxy = createServer().on("connect", (request, socket: Socket) => {
+    tunnels.push(request.url ?? "");
+    const { hostname, port } = new URL(`http://${request.url}`);
+    const onward = connect(Number(port), hostname, () => socket.write("HTTP/1.1 200 OK\r\n\r\n"));
+    socket.on("error", () => onward.destroy());
+    onward.on("error", () => socket.destroy());
+    socket.pipe(onward).pipe(socket);
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  const http = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  try {
+    expect(fetched(await pull("org/m", { proxy: { http } })).equals(WEIGHTS.content)).toBe(true);
+    expect(new Set(tunnels)).toEqual(new Set([hub.url, hub.contentUrl].map((url) => new URL(url).host)));
+    tunnels.length = 0;
+    rmSync(join(home, "downloads"), { recursive: true });
+    await pull("org/m", { proxy: { http, except: "127.0.0.1" } });
+    expect(tunnels).toEqual([]);
+  } finally {
+    proxy.close();
+    proxy.closeAllConnections();
+  }
 });
 
 test("two pulls of one repository do not meet", async () => {
