@@ -16,7 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -81,7 +81,8 @@ function runScript(stage: Stage, script: string): void {
   const shim = isRoot ? "" : "chown() { :; }; ";
   execFileSync("bash", ["-euc", shim + text], {
     cwd: inStage(stage, "."),
-    env: environment(stage),
+    // Building uses this machine's way to the registry (npm's user settings, proxies); serving does not.
+    env: { ...process.env, ...environment(stage), HOME: homedir() },
     stdio: ["ignore", "inherit", "inherit"],
   });
 }
