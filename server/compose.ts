@@ -3,7 +3,6 @@ import { randomInt, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FastifyInstance } from "fastify";
-import { pino } from "pino";
 import type { Clock } from "../engine/core/clock.ts";
 import { ModelHost } from "../engine/local/model-host.ts";
 import { createMetrics } from "../engine/metering/metrics.ts";
@@ -13,6 +12,7 @@ import { gatewayOptions } from "./config/gateway-options.ts";
 import type { Config } from "./config.ts";
 import { createKeyVerifier, parseKeysFile } from "./keys.ts";
 import { ModelShelf } from "./model-shelf.ts";
+import { createLogger } from "./plugins/logger.ts";
 import type { Access, Readiness } from "./ports.ts";
 import { installResident, RESIDENT_NAME } from "./resident.ts";
 
@@ -36,10 +36,7 @@ const SEED_MAX = 2 ** 47;
 const DRAIN_POLL_MS = 20;
 
 export async function compose(config: Config, { clock, version }: ComposeOptions): Promise<Composed> {
-  const logger = pino({
-    level: config.log.level,
-    redact: ["req.headers.authorization", "headers.authorization"],
-  });
+  const logger = createLogger({ level: config.log.level });
   let readiness: Readiness = { kind: "starting", reason: "the default model is loading" };
   const resident = await installResident(config);
   const catalog = openCatalog({ folder: config.modelsFolder, builtIn: [resident.folder] });
@@ -75,7 +72,10 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
     const deadline = clock.now() + config.server.drainMs;
     while (shelf.busy && clock.now() < deadline) await sleep(DRAIN_POLL_MS);
     await host.close();
-    await app.close();
+    // A client that does not read its answer would hold the door open.
+    const closed = app.close();
+    app.server.closeAllConnections();
+    await closed;
   };
   return { app, ready, defaultModel, close };
 }

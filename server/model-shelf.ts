@@ -96,7 +96,7 @@ export class ModelShelf {
     const limits = laneLimits(config.engine, model.manifest.contextLength);
     const lanes: LoadedLane[] = [];
     try {
-      const codec = codecOf(model);
+      const codec = codecOf(model, clock);
       for (let index = 0; index < config.engine.lanes; index += 1) {
         lanes.push(
           await openWorkerLane({
@@ -163,7 +163,7 @@ function cardOf(manifest: Manifest, bytes: number, kv: KvPrecision): ModelCard {
   };
 }
 
-function codecOf({ folder }: UsableModel): TextCodec {
+function codecOf({ folder }: UsableModel, clock: Clock): TextCodec {
   const read = (name: string): Record<string, unknown> =>
     JSON.parse(readFileSync(join(folder, name), "utf8"));
   const files: TokenizerFiles = {
@@ -171,14 +171,19 @@ function codecOf({ folder }: UsableModel): TextCodec {
     tokenizerConfig: read(TOKENIZER_CONFIG_NAME),
   };
   const tokenizer = loadTokenizer(files);
-  const special = (key: "bos_token" | "eos_token"): string => {
+  const special = (key: "bos_token" | "eos_token"): string | undefined => {
     const value = files.tokenizerConfig[key];
     if (typeof value === "string") return value;
-    return typeof value === "object" && value !== null && "content" in value ? String(value.content) : "";
+    return typeof value === "object" && value !== null && "content" in value
+      ? String(value.content)
+      : undefined;
   };
-  const template = new ChatTemplate(tokenizer.chatTemplate, {
+  const template = new ChatTemplate({
+    source: tokenizer.chatTemplate,
     bosToken: special("bos_token"),
     eosToken: special("eos_token"),
+    hasToken: (text) => tokenizer.idOf(text) !== undefined,
+    wall: clock.wall,
   });
   return {
     encode: (text, options) => tokenizer.encode(text, options),

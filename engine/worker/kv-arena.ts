@@ -69,6 +69,24 @@ export class KvArena {
     }
   }
 
+  /** Writes made-up keys and values, the same each time, into the first positions of a slot: a context for trials. */
+  scramble(slotIndex: number, tokens: number): void {
+    const { geometry, precision, capacity } = this.#shape;
+    const elements = tokens * geometry.headDim;
+    let state = 1;
+    for (const buffer of this.#buffers) {
+      const values = precision === "int8" ? new Int8Array(buffer) : new Float32Array(buffer);
+      for (let h = 0; h < geometry.kvHeads; h += 1) {
+        const start = (slotIndex * geometry.kvHeads + h) * capacity * geometry.headDim;
+        for (let i = start; i < start + elements; i += 1) {
+          state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
+          // The upper bits of a linear congruence are its good ones; both ranges are centred on 0.
+          values[i] = precision === "int8" ? state >> 24 : state / 2 ** 31;
+        }
+      }
+    }
+  }
+
   /** The largest magnitude in a layer's keys (part 0) or values (part 1) over the first positions of a slot; f32 only. */
   largest(layer: number, part: 0 | 1, slotIndex: number, tokens: number): number {
     const { geometry, precision, capacity } = this.#shape;

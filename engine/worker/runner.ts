@@ -1,8 +1,10 @@
 /**
  * One model on one device: a session, its KV arena, and the feeds of the two kinds of run. Blocking; lives in a worker.
  *
- * Batch invariance: kernels for a single row round differently from those for several, so a lone decode row and a chunk
- * of one token are padded to two. The padding writes one position beyond a slot's last; it is overwritten before it is read.
+ * Batch invariance: some kernels for a single row round differently from those for several (f32, 4-bit blocks of 64 or
+ * 128), others do not (blocks of 32, 8-bit blocks of 64). Which hold depends on the processor, so the runner tries it out
+ * when it is made. Where they differ, a lone decode row and a chunk of one token are padded to two. The padding writes
+ * one position beyond a slot's last; it is overwritten before it is read.
  */
 import { assert } from "../core/assert.ts";
 import { type ArenaShape, KvArena } from "./kv-arena.ts";
@@ -20,6 +22,18 @@ export interface RunnerOptions {
 export const WANTED_ROWS_MAX = 32;
 
 const EMPTY_SLOT_TOKEN = 0;
+
+/** The trial at start: tokens of made-up context, and steps behind it whose logits must agree to the bit. */
+const TRIAL_CONTEXT = 700;
+const TRIAL_STEPS = 3;
+
+/** Least sizes of a run: 1, or 2 where the kernels for a single one round differently. */
+export interface Padding {
+  readonly decodeRows: 1 | 2;
+  readonly chunkTokens: 1 | 2;
+  /** Rows that go through the head. */
+  readonly wantedRows: 1 | 2;
+}
 
 export class DecoderRunner {
   readonly #session: OrtSession;
@@ -43,6 +57,7 @@ export class DecoderRunner {
   readonly #chunkBindings = new Map<number, Binding>();
   /** Positions written in each slot: where padding may write. */
   readonly #written: Int32Array;
+  #padding: Padding = { decodeRows: 2, chunkTokens: 2, wantedRows: 2 };
 
   constructor(options: RunnerOptions) {
     const { arena } = options;
@@ -59,6 +74,12 @@ export class DecoderRunner {
     this.#totalTensor = new Tensor(this.#total.buffer, 0, 4, [], "int32");
     this.#oneLength = new Tensor(this.#lengths.buffer, 0, 4, [1], "int32");
     this.#written = new Int32Array(arena.slots);
+    this.#padding = this.#tryPadding();
+  }
+
+  /** How far single rows are padded for the sake of batch invariance. */
+  get padding(): Padding {
+    return this.#padding;
   }
 
   get vocabSize(): number {
@@ -71,7 +92,7 @@ export class DecoderRunner {
    */
   decode(tokens: readonly number[], positions: readonly number[]): readonly Float32Array[] {
     const count = tokens.length;
-    const rows = Math.max(2, count);
+    const rows = Math.max(this.#padding.decodeRows, count);
     let total = 0;
     for (let row = 0; row < rows; row += 1) {
       const padding = row >= count;
@@ -105,14 +126,14 @@ export class DecoderRunner {
       wanted.length >= 1 && wanted.length <= WANTED_ROWS_MAX,
       `${wanted.length} wanted rows are out of bounds`,
     );
-    const count = Math.max(2, tokens.length);
+    const count = Math.max(this.#padding.chunkTokens, tokens.length);
     assert(
       start + count <= this.#shape.capacity,
       `a chunk up to ${start + count} is beyond the slot's ${this.#shape.capacity}`,
     );
     for (let i = 0; i < count; i += 1) this.#ids[i] = BigInt(tokens[i] ?? EMPTY_SLOT_TOKEN);
-    // One wanted row is asked for twice, for the same reason as a lone decode row: the head must not meet a single row.
-    const rows = Math.max(2, wanted.length);
+    // One wanted row is asked for twice, for the same reason as a lone decode row is padded.
+    const rows = Math.max(this.#padding.wantedRows, wanted.length);
     for (let i = 0; i < rows; i += 1) this.#wanted[i] = BigInt(wanted[i] ?? (wanted[0] as number));
     this.#lengths[0] = start + count - 1;
     this.#total[0] = start + count;
@@ -152,6 +173,38 @@ export class DecoderRunner {
     this.#totalTensor.close();
     this.#oneLength.close();
     this.#arena.close();
+  }
+
+  /**
+   * Runs the same tokens with and without padding, for each kind of run, behind a long context of random keys and
+   * values: some attention kernels only split their work once there is enough of it.
+   */
+  #tryPadding(): Padding {
+    const padAll: Padding = { decodeRows: 2, chunkTokens: 2, wantedRows: 2 };
+    const start = Math.min(TRIAL_CONTEXT, this.#shape.capacity - TRIAL_STEPS - 2);
+    if (start < 1) return padAll;
+    this.#arena.scramble(0, start);
+    // Spread over the vocabulary; Knuth's multiplicative hash.
+    const token = (index: number): number => ((index + 1) * 2_654_435_761) % this.vocabSize;
+    const trial = (padding: Padding): Buffer => {
+      this.#padding = padding;
+      const seen: Uint8Array[] = [];
+      for (let position = start; position < start + TRIAL_STEPS; position += 1) {
+        seen.push(...this.decode([token(position)], [position]).map(copyOf));
+        // The same position again, as a chunk.
+        seen.push(...this.prefill(0, position, [token(position)], [0]).map(copyOf));
+      }
+      return Buffer.concat(seen);
+    };
+    const padded = trial(padAll);
+    const agrees = (changed: Partial<Padding>): boolean => trial({ ...padAll, ...changed }).equals(padded);
+    const chosen: Padding = {
+      decodeRows: agrees({ decodeRows: 1 }) ? 1 : 2,
+      chunkTokens: agrees({ chunkTokens: 1 }) ? 1 : 2,
+      wantedRows: agrees({ wantedRows: 1 }) ? 1 : 2,
+    };
+    this.#written.fill(0);
+    return chosen;
   }
 
   #rows(count: number): readonly Float32Array[] {
@@ -219,3 +272,6 @@ export class DecoderRunner {
     return tensor;
   }
 }
+
+const copyOf = (row: Float32Array): Uint8Array =>
+  new Uint8Array(row.buffer, row.byteOffset, row.byteLength).slice();
