@@ -14,6 +14,9 @@ const TYPE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byt
 /** "No such token" as some writers put it: -1 in 32 bits. */
 const NO_TOKEN = 0xffffffff;
 
+/** Twice the largest vocabulary in use. */
+const TOKENS_MAX = 2 ** 19;
+
 export interface GgufTokenizer {
   readonly files: TokenizerFiles;
   readonly bosToken: number | undefined;
@@ -49,6 +52,10 @@ function readVocabulary(path: string, metadata: Metadata): Vocabulary {
   const tokens = metadata["tokenizer.ggml.tokens"];
   if (!isTexts(tokens) || tokens.length === 0) {
     throw new ModelFileError(path, "tokenizer.ggml.tokens", "must be a list of texts");
+  }
+  if (tokens.length > TOKENS_MAX) {
+    const problem = `holds ${tokens.length} tokens; the most read are ${TOKENS_MAX}`;
+    throw new ModelFileError(path, "tokenizer.ggml.tokens", problem);
   }
   const types = metadata["tokenizer.ggml.token_type"];
   if (types === undefined) return { path, metadata, tokens, typeOf: () => TYPE.normal };
