@@ -9,12 +9,12 @@ import { createMetrics } from "../engine/metering/metrics.ts";
 import { openCatalog } from "../models/catalog.ts";
 import { buildApp } from "./app.ts";
 import { gatewayOptions } from "./config/gateway-options.ts";
-import type { Config } from "./config.ts";
+import { type Config, ConfigError, type Problem } from "./config.ts";
 import { createKeyVerifier, parseKeysFile } from "./keys.ts";
 import { ModelShelf } from "./model-shelf.ts";
 import { createLogger } from "./plugins/logger.ts";
 import type { Access, Readiness } from "./ports.ts";
-import { installResident, RESIDENT_NAME } from "./resident.ts";
+import { installResident } from "./resident.ts";
 
 export interface Composed {
   readonly app: FastifyInstance;
@@ -32,14 +32,19 @@ export interface ComposeOptions {
 
 /** The largest seed that is drawn for a request without one: crypto's randomInt takes less than 2^48. */
 const SEED_MAX = 2 ** 47;
+const NO_MODEL: Problem = {
+  where: "",
+  path: "models.resident",
+  message: "is false, and no other model is installed; import one with `weir models import FILE --name NAME`",
+};
 /** How often a drain looks whether all answers are done, in ms. */
 const DRAIN_POLL_MS = 20;
 
 export async function compose(config: Config, { clock, version }: ComposeOptions): Promise<Composed> {
   const logger = createLogger({ level: config.log.level });
   let readiness: Readiness = { kind: "starting", reason: "the default model is loading" };
-  const resident = await installResident(config);
-  const catalog = openCatalog({ folder: config.modelsFolder, builtIn: [resident.folder] });
+  const builtIn = config.models.resident ? [(await installResident(config)).folder] : [];
+  const catalog = openCatalog({ folder: config.modelsFolder, builtIn });
   const shelf = new ModelShelf({ config, catalog, clock, log: logger });
   const host = new ModelHost(clock, () => shelf.entries(), {
     memoryBytesMax: config.models.memoryBudgetBytes,
@@ -63,7 +68,8 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
     },
     gatewayOptions(config.server, version),
   );
-  const defaultModel = config.models.default ?? RESIDENT_NAME;
+  const defaultModel = config.models.default ?? shelf.entries()[0]?.card.name;
+  if (defaultModel === undefined) throw new ConfigError([NO_MODEL]);
   const ready = host.warm(defaultModel).then(() => {
     if (readiness.kind === "starting") readiness = { kind: "ready" };
   });

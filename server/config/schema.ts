@@ -125,6 +125,9 @@ export const SettingsSchema = z.strictObject({
       default: modelName.optional().meta({
         description: "The model that is loaded at start; unset means the one that comes with weir.",
       }),
+      resident: z.boolean().default(true).meta({
+        description: "Serve the small model that comes with weir beside the installed ones.",
+      }),
       memory_budget_bytes: z
         .union([z.literal("auto"), whole(MIB, 2 ** 50)])
         .default("auto")
