@@ -186,6 +186,11 @@ describe("a wrong tokenizer", () => {
       /tokenizer\.ggml\.tokens: must be a list of texts/,
     ],
     [
+      "a million tokens",
+      spm({ "tokenizer.ggml.tokens": new Array(1_000_000).fill("a") }),
+      /tokens: holds 1000000 tokens; the most read are 524288/,
+    ],
+    [
       "too few types",
       spm({ "tokenizer.ggml.token_type": Int32Array.of(1) }),
       /token_type: must be 11 32-bit integers/,
