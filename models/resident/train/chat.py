@@ -1,8 +1,8 @@
-"""Everyday chat: who the model is, small talk, stories on demand, and the recorded dialogues as turns."""
+"""Everyday chat: who the model is, small talk, stories on demand, repeating, recorded dialogues as turns."""
 
 import re
 
-from fillers import Filler
+from fillers import Filler, dollars
 
 IDENTITY = [
     (["Who are you?", "What are you?", "What is your name?", "Introduce yourself.", "Tell me about yourself.", "who are you", "And you are?", "What's your name?", "Are you a person?", "Am I talking to a human?", "Are you an AI?", "Which model are you?", "What model is this?"],
@@ -49,7 +49,7 @@ STORY_ASKS = [
 PLAIN_STORY_ASKS = ["Tell me a story.", "Write a short story.", "Tell me a bedtime story.", "Please tell me a short story.", "Story please."]
 HERO = re.compile(r"\b(?:a|an) (?:[a-z]+ ){1,3}(?:named|called) [A-Z][a-z]+")
 THING = re.compile(r"\b(?:a|an) (?:(?:big|small|little|red|blue|old|new|happy|sad|brave|pretty|shiny|funny) )[a-z]+")
-CHAT_ASKS = ["Let us chat.", "Let's talk."]
+REPEAT_ASKS = ["Repeat after me:", "Repeat this:", "Say this again:", "Copy this text:", "Write this down:", "Copy:"]
 
 
 def from_table(table, rng):
@@ -83,3 +83,12 @@ def dialogue(turns):
         else:
             messages.append({"role": role, "content": turn["text"]})
     return messages
+
+
+def repeat(rng):
+    """A list to say again, word for word: the shortest way to learn to copy."""
+    filler = Filler(rng)
+    makers = [filler.person, filler.deed, filler.vendor, filler.project, filler.thing, filler.date]
+    makers.append(lambda: dollars(filler.money()))
+    said = filler.pick([", ", "\n", " and ", "; "]).join(filler.pick(makers)() for _ in range(rng.randint(2, 8)))
+    return [{"role": "user", "content": f"{filler.pick(REPEAT_ASKS)} {said}"}, {"role": "assistant", "content": said}]

@@ -21,6 +21,7 @@ from bpe import END_OF_TEXT, IM_END, IM_START
 SOURCES = ["tinystories", "taskmaster4", "topical_chat", "handbook_sourcegraph", "handbook_18f"]
 TEMPLATE_EXAMPLES = 40_000
 SMALL_TALK_EXAMPLES = 1_500
+REPEAT_EXAMPLES = 8_000
 
 
 def read_source(folder, name):
@@ -101,6 +102,7 @@ def prepare(tokenizer, folder, seed):
     for task in workplace.TASKS:
         examples = (workplace.example(task, rng)["messages"] for _ in range(TEMPLATE_EXAMPLES // len(workplace.TASKS)))
         shelves[task] = Shelf(as_chat(messages) for messages in examples)
+    shelves["repeat"] = Shelf(as_chat(chat.repeat(rng)) for _ in range(REPEAT_EXAMPLES))
     return shelves
 
 

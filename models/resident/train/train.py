@@ -5,8 +5,9 @@
 Steps decide everything and the clock nothing: the same arguments give the same order of the same
 text. A run that was stopped goes on from its last checkpoint in RUN when the line is given again.
 
-The first phase (half of the steps) learns language at a constant rate; the second sees mostly chat
-and workplace tasks while the rate falls linearly, the last rows as long as the model's context. Matrices inside the layers are trained with Muon, the rest with AdamW.
+The first phase learns language; the second sees mostly chat and workplace tasks, its last rows as long
+as the model's context. The rate stays constant until 60 % of the steps and then falls linearly to
+zero. Matrices inside the layers are trained with Muon, the rest with AdamW.
 """
 
 import argparse
@@ -25,8 +26,9 @@ from model import Geometry, Resident, parameter_count
 
 TOKENS_PER_STEP = 4096
 WARM_UP_STEPS = 60
-SECOND_PHASE_FROM = 0.5
-LAST_ROWS_FROM = 0.85
+FIRST_PHASE_STEPS = 550
+DECAY_FROM = 0.6
+LAST_ROWS_FROM = 0.88
 SHORT_ROW = 256
 MUON_RATE, ADAM_RATE = 0.012, 0.004
 CHECKPOINT_EVERY = 50
@@ -45,15 +47,16 @@ FIRST_MIXTURE = {
     "thread_summary": 0.10,
 }
 SECOND_MIXTURE = {
-    "handbook": 0.06,
+    "repeat": 0.10,
+    "handbook": 0.04,
     "plain_stories": 0.01,
-    "stories": 0.10,
-    "dialogues": 0.03,
-    "open_chat": 0.06,
+    "stories": 0.08,
+    "dialogues": 0.02,
+    "open_chat": 0.04,
     "identity": 0.03,
     "small_talk": 0.03,
     "action_items": 0.18,
-    "approval": 0.17,
+    "approval": 0.14,
     "hr_answer": 0.16,
     "thread_summary": 0.17,
 }
@@ -62,10 +65,11 @@ SECOND_MIXTURE = {
 def plan(step, steps, context_length):
     """What a step uses: mixture, row length, share of the rate, weight of what is not an answer."""
     done = step / steps
-    if done < SECOND_PHASE_FROM:
-        return FIRST_MIXTURE, SHORT_ROW, min(1.0, (step + 1) / WARM_UP_STEPS), 1.0
+    share = min(1.0, (step + 1) / WARM_UP_STEPS, (1 - done) / (1 - DECAY_FROM))
+    if step < FIRST_PHASE_STEPS:
+        return FIRST_MIXTURE, SHORT_ROW, share, 1.0
     length = SHORT_ROW if done < LAST_ROWS_FROM else context_length
-    return SECOND_MIXTURE, length, max(0.02, (1 - done) / (1 - SECOND_PHASE_FROM)), 0.2
+    return SECOND_MIXTURE, length, share, 0.2
 
 
 def optimisers(model):
