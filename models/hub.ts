@@ -12,7 +12,7 @@ import type { HubReference } from "./hub/reference.ts";
 import { takeLock } from "./lock.ts";
 
 export { type DoorOptions, type HubDoor, openHub } from "./hub/door.ts";
-export { HubError } from "./hub/hub-error.ts";
+
 export { type HubReference, parseReference } from "./hub/reference.ts";
 
 export interface PullOptions extends Omit<DownloadOptions, "onBytes"> {

@@ -25,14 +25,12 @@ import { SettingsSchema } from "./config/schema.ts";
 import type { Config, ConfigInput, Environment, Inspection, Machine, Origin } from "./config/types.ts";
 
 export { formatProblem, type Problem } from "./config/problems.ts";
-export type { Secret } from "./config/secret.ts";
 export type {
   Config,
   ConfigInput,
   Environment,
   FlagSetting,
   Inspection,
-  Machine,
   Origin,
 } from "./config/types.ts";
 

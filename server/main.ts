@@ -1,10 +1,16 @@
 /** The entry: `node server/main.ts serve`, `npm start`, `npm run weir -- …`. Hands the real clock and terminal in. */
+import { enableCompileCache } from "node:module";
+import { join } from "node:path";
 import type { Clock } from "../engine/core/clock.ts";
-import { processTerminal } from "./cli/terminal.ts";
-import { runCli } from "./cli.ts";
 
 /** What a finished command left open (idle connections, timers) may not keep the process from ending. */
 const LINGER_MS = 2000;
+
+// Compiled code is kept beside the packages, by whoever may write there: a restart takes half the time. Hence the imports
+// below, which must come after it.
+enableCompileCache(join(import.meta.dirname, "..", "node_modules", ".cache", "weir"));
+const { processTerminal } = await import("./cli/terminal.ts");
+const { runCli } = await import("./cli.ts");
 
 const clock: Clock = { now: () => performance.now(), wall: () => Date.now() };
 

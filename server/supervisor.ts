@@ -17,7 +17,7 @@ export interface RestartPolicy {
 }
 
 /** Holds until the child is ready and sends its own, from the configuration. */
-export const FIRST_POLICY: RestartPolicy = {
+const FIRST_POLICY: RestartPolicy = {
   restartsMax: 5,
   windowMs: 60_000,
   backoffMsMax: 10_000,

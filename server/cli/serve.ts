@@ -1,4 +1,5 @@
 /** `weir serve` inside the engine process: configuration, composition, listening, and a bounded way out. */
+import { flushCompileCache } from "node:module";
 import type { AddressInfo } from "node:net";
 import { sep } from "node:path";
 import type { Clock } from "../../engine/core/clock.ts";
@@ -51,6 +52,8 @@ export async function serve({
       const seconds = (clock.now() - startedMs) / 1000;
       announce(config, bound, composed.defaultModel, terminal, { version, seconds });
       if (supervised) tellReady(config, bound);
+      // A crash leaves no time for it, and the next start is when it counts.
+      flushCompileCache();
     }
   } catch (error) {
     await composed.close();
