@@ -78,18 +78,23 @@ export type Parsed =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly problem: string };
 
-/** Environment and flags bring text: what the schema does not take as text is tried as a number. */
+/** Environment and flags bring text: what the schema does not take as text is tried as a number or a truth. */
 export function parseLeaf(leaf: Leaf, value: unknown, isText: boolean): Parsed {
   if (isText && leaf.isMap) return { ok: false, problem: "is a map and can only be set in the file" };
-  const asNumber = isText && /^-?\d+(\.\d+)?$/.test(String(value).trim()) ? Number(value) : undefined;
-  for (const candidate of asNumber === undefined ? [value] : [value, asNumber]) {
+  const other = isText ? notText(String(value).trim()) : undefined;
+  for (const candidate of other === undefined ? [value] : [value, other]) {
     const parsed = leaf.schema.safeParse(candidate);
     // An optional leaf takes undefined, but never null: `keys_file:` with nothing behind it is a slip.
     if (parsed.success) return { ok: true, value: parsed.data };
   }
-  const shownValue = asNumber ?? value;
+  const shownValue = other ?? value;
   const [issue] = leaf.schema.safeParse(shownValue).error?.issues ?? [];
   return { ok: false, problem: issue === undefined ? "is not valid" : leafProblem(leaf, shownValue, issue) };
+}
+
+function notText(text: string): number | boolean | undefined {
+  if (/^-?\d+(\.\d+)?$/.test(text)) return Number(text);
+  return text === "true" || text === "false" ? text === "true" : undefined;
 }
 
 export function put(tree: Tree, path: string, value: unknown): void {

@@ -65,6 +65,7 @@ function domainOf(schema: z.ZodType): string {
     const { minValue, maxValue, format } = schema as z.ZodNumber;
     return `a ${format === "safeint" ? "whole " : ""}number from ${minValue} to ${maxValue}`;
   }
+  if (type === "boolean") return "true or false";
   if (type === "union") return (options ?? []).map(domainOf).join(" or ");
   if (type === "literal") return (values ?? []).join(" or ");
   if (type === "enum") return `one of ${Object.values(entries ?? {}).join(", ")}`;

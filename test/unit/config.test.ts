@@ -54,7 +54,7 @@ describe("where a setting comes from", () => {
     const config = load();
     expect(config.server).toMatchObject({ host: "127.0.0.1", port: 8080 });
     expect(config.engine.threads).toBe(8);
-    expect(config.models).toEqual({ memoryBudgetBytes: 8 * 2 ** 30, aliases: {} });
+    expect(config.models).toEqual({ resident: true, memoryBudgetBytes: 8 * 2 ** 30, aliases: {} });
     expect(load({ WEIR_ENGINE_LANES: "3" }).engine.threads).toBe(2);
     expect(load({ WEIR_ENGINE_LANES: "64" }).engine.threads).toBe(1);
   });
@@ -127,8 +127,12 @@ describe("where a setting comes from", () => {
     for (const { path, env, defaultValue } of LEAVES.filter((leaf) => !leaf.isMap)) {
       const text = samples[path] ?? (typeof defaultValue === "number" ? String(defaultValue) : "1048576");
       const value = path in samples ? samples[path] : Number(text);
-      const fits = path !== "engine.threads" ? text : "4";
-      const wanted = path !== "engine.threads" ? value : 4;
+      const special: Readonly<Record<string, string | number | boolean>> = {
+        "engine.threads": 4,
+        "models.resident": false,
+      };
+      const wanted = special[path] ?? value;
+      const fits = path in special ? String(wanted) : text;
       expect(env, path).toBeDefined();
       for (const by of [{ [env ?? ""]: fits }, {}]) {
         const flags = env !== undefined && env in by ? [] : [{ path, text: fits, flag: "--set" }];
