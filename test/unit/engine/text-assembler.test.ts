@@ -126,6 +126,12 @@ describe("the assembled answer", () => {
     expect(one.push(tokenId(0), undefined)).toEqual({ event: undefined, stopped: true });
   });
 
+  test("does not tell a token that is the stop and nothing else", () => {
+    const one = assembler("\nUser:");
+    one.push(tokenId(0), undefined);
+    expect(one.push(tokenId(4), undefined)).toEqual({ event: undefined, stopped: true });
+  });
+
   test("tells the tokens of one character together with it, and special tokens without text", () => {
     const one = assembler();
     expect(one.push(tokenId(5), undefined).event).toBeUndefined();
