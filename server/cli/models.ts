@@ -47,7 +47,7 @@ function openModels(
   const further = more.map(([path, text, flag]) => ({ path, text, flag }));
   const config = loadConfig({ file: flags.config, flags: [...flagSettings(flags), ...further] });
   sweep(config.modelsFolder, clock);
-  const builtIn = builtInFolders(config.home);
+  const builtIn = config.models.resident ? builtInFolders(config.home) : [];
   return { config, catalog: openCatalog({ folder: config.modelsFolder, builtIn }) };
 }
 

@@ -152,7 +152,7 @@ function announce(
   terminal.out(
     `Try:  curl -s ${url}/v1/chat/completions -H "content-type: application/json"${key} -d '${body}'`,
   );
-  if (config.models.default === undefined)
+  if (config.models.default === undefined && config.models.resident)
     terminal.out(`For a stronger model:  ${ownCommand()} models pull ${STRONGER}`);
   if (!isLoopback(host)) terminal.out(`Other machines can reach it; keys are read from ${config.keysFile}.`);
 }
