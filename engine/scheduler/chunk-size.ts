@@ -95,7 +95,7 @@ export class ChunkSizer {
     // others * regular + n tokens  must come in  others * regularMs + decodeMs + fixedMs + n * perTokenMs  at `rate`.
     const lacking = rate * (others * regularMs + decodeMs + fixedMs) - others * regular;
     const gain = 1 - rate * perTokenMs;
-    return gain <= 0 ? Number.POSITIVE_INFINITY : Math.ceil(lacking / gain);
+    return gain <= 0 ? Number.POSITIVE_INFINITY : 4 * Math.ceil(lacking / gain / 4);
   }
 
   /** Expected time of the whole prompt with nobody decoding. */
@@ -124,8 +124,11 @@ export class ChunkSizer {
   }
 }
 
-/** Kernels like multiples of 8: rounds down to 8, 4 or 2 where that loses less than an eighth, else to a whole number. */
+/**
+ * Rounds down to sizes that kernels like. Measured on a 135M model (4-bit, one thread): 9 tokens cost more than 10, 14 more
+ * than 16, 17 more than 20, 33 as much as 40. So even numbers, from 12 on multiples of 4, from 64 on multiples of 8.
+ */
 function rounded(tokens: number): number {
-  const unit = [8, 4, 2].find((size) => tokens >= 8 * size) ?? 1;
-  return Math.floor(tokens / unit) * unit;
+  const unit = tokens >= 64 ? 8 : tokens >= 12 ? 4 : 2;
+  return tokens < 2 ? Math.floor(tokens) : Math.floor(tokens / unit) * unit;
 }

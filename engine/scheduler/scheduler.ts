@@ -32,7 +32,7 @@ import {
 } from "./live-sequence.ts";
 import { decodeRow, opening, prefillChunk } from "./plan.ts";
 import { ServiceRate } from "./service-rate.ts";
-import { acceptChunk, acceptToken, type Done, sampledInOrder } from "./settle.ts";
+import { acceptChunk, acceptToken, type Done, type Failed, sampledInOrder } from "./settle.ts";
 import { packRows } from "./slots.ts";
 import { WaitingQueue } from "./waiting-queue.ts";
 
@@ -252,13 +252,14 @@ export class Scheduler {
     this.#packed = false;
   }
 
-  /** A failed step: what streamed nothing yet starts again from the queue, the rest fails. */
-  #recover(plan: StepPlan, outcome: Extract<StepOutcome, { kind: "failed" }>): readonly SchedulerEvent[] {
+  /**
+   * A failed step: what streamed nothing yet starts again from the queue, the rest fails. That concerns every sequence with
+   * a slot, intact or not, since each of them takes part in every step.
+   */
+  #recover(plan: StepPlan, outcome: Failed): readonly SchedulerEvent[] {
     const holders = [...this.#running, ...(this.#prefilling === undefined ? [] : [this.#prefilling])];
-    const inStep = new Set([...plan.decode.map((row) => row.sequence), plan.chunk?.sequence]);
-    const affected = outcome.slotsIntact ? holders.filter((live) => inStep.has(live.id)) : holders;
     const events: SchedulerEvent[] = [];
-    for (const live of affected) {
+    for (const live of holders) {
       if (answerTokens(live) === 0 && live.retries < RETRIES_MAX) this.#requeue(live);
       else events.push(this.#fail(live, "backend_failed", backendMessage(live, outcome.message)));
     }

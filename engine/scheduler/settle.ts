@@ -7,6 +7,7 @@ import type { PrefillChunk, SampledToken, StepOutcome, StepPlan } from "../core/
 import { answerTokens, type LiveSequence } from "./live-sequence.ts";
 
 export type Done = Extract<StepOutcome, { kind: "done" }>;
+export type Failed = Extract<StepOutcome, { kind: "failed" }>;
 
 /**
  * The sampled tokens in the plan's order: decode rows, then the chunk if it samples. Checks that the worker answered

@@ -11,10 +11,10 @@ const decodeMs = (rows: number): number => 9 + 1.6 * rows;
 const CHEAP_START: Omit<Machine, "noise"> = { decodeMs, chunkMs: (count) => 3 + 1.3 * count };
 /** A chunk reads all the weights for a few tokens: small chunks alone would take 4 times the prompt's time alone. */
 const DEAR_START: Omit<Machine, "noise"> = { decodeMs, chunkMs: (count) => 8 + 1.2 * count };
-/** Attention grows with what stands before the chunk. */
-const LONG_ATTENTION: Omit<Machine, "noise"> = {
-  decodeMs: (rows) => 5 + 1.5 * rows,
-  chunkMs: (count, start) => 5 + 1.2 * count + 0.0003 * count * (start + count / 2),
+/** Measured: a 135M model in 4 bits on one thread. Attention grows with what stands before the chunk. */
+const MEASURED: Omit<Machine, "noise"> = {
+  decodeMs: (rows) => 8 + 3.3 * rows,
+  chunkMs: (count, start) => 6.3 + 2.2 * count + 0.0025 * count * (start + count / 2),
 };
 
 const SEEDS = Array.from({ length: 10 }, (_, index) => index + 1);
@@ -37,10 +37,11 @@ describe.each([4, 6, 8])("beside %i rows", (rows) => {
     expect(worst(all, (latency) => latency.worstStretch)).toBeLessThanOrEqual(10);
   });
 
-  test("they hold nearly with attention that grows along the prompt", () => {
-    const all = SEEDS.map((seed) => measureLatency({ ...LONG_ATTENTION, noise: 0.03 }, rows, seed));
+  test.each([0, 0.05, 0.1])("both promises hold at costs that were measured (noise %d)", (noise) => {
+    const all = SEEDS.map((seed) => measureLatency({ ...MEASURED, noise }, rows, seed));
     expect(mean(all, (latency) => latency.gapStretch)).toBeLessThanOrEqual(2.05);
-    expect(mean(all, (latency) => latency.firstTokenStretch)).toBeLessThanOrEqual(rows === 4 ? 3.4 : 3);
+    expect(mean(all, (latency) => latency.firstTokenStretch)).toBeLessThanOrEqual(3);
+    expect(worst(all, (latency) => latency.firstTokenStretch)).toBeLessThanOrEqual(3.3);
   });
 });
 
@@ -59,6 +60,7 @@ test("a wider bound gives larger chunks and an earlier first token", () => {
 });
 
 test("a chunk is never shorter than the floor, though a lone row gets over its bound by that", () => {
-  const { chunks } = measureLatency({ ...DEAR_START, noise: 0 }, 1, 1);
+  const { chunks, gapStretch } = measureLatency({ ...DEAR_START, noise: 0 }, 1, 1, { chunkTokensMin: 4 });
   expect(Math.min(...chunks.slice(0, -1))).toBe(4);
+  expect(gapStretch).toBeGreaterThan(2);
 });

@@ -33,7 +33,7 @@ const LIMITS = laneLimits({
   slotTokens: 4_096,
   stepTokensMax: 528,
   chunkTokensMax: 512,
-  chunkTokensMin: 4,
+  chunkTokensMin: 2,
   waitingMax: 64,
 });
 const PROMPT_TOKENS = 1_500;

@@ -197,7 +197,7 @@ describe("the size of a chunk", () => {
     const count = sizer.tokens(ask({ rows }));
     const { decode, chunk } = QUICK_START;
     expect(chunk(count)).toBeLessThanOrEqual(decode(rows) * 1.01);
-    expect(chunk(count * 1.2 + 1)).toBeGreaterThan(decode(rows));
+    expect(chunk(count + 4)).toBeGreaterThan(decode(rows)); // sizes go by 4 at most here
   });
 
   test("is never below the least, though the bound is lost by it", () => {
