@@ -87,10 +87,16 @@ export const PLACES: readonly PlaceRule[] = [
     instead: "go through the Lane port of engine/core/lane.ts",
   },
   {
-    what: "piscina (threads)",
-    packages: ["piscina", "node:worker_threads"],
-    allowed: ["engine/lanes", "engine/worker"],
-    instead: "take a Lane as an argument",
+    what: "piscina (starting threads)",
+    packages: ["piscina"],
+    allowed: ["engine/lanes"],
+    instead: "take a Lane, or work to be done elsewhere, as an argument",
+  },
+  {
+    what: "being a thread",
+    packages: ["node:worker_threads"],
+    allowed: ["engine/lanes", "engine/worker", "models/tokenizer/encode.worker.ts"],
+    instead: "write plain functions; only an entry (*.worker.ts) knows that it is a thread",
   },
   {
     what: "prom-client",
