@@ -80,14 +80,13 @@ export class ChunkSizer {
     return Math.max(regular, Math.min(burstMax, this.#burst(ask, regular, decodeMs)));
   }
 
-  /** The chunk that, once every 1 / BURST_SHARE steps, lets the prompt be done in time; 0 if no burst is needed. */
+  /** The chunk that, once every 1 / BURST_SHARE steps, lets the prompt be done in time: no more than `regular` if it is anyway. */
   #burst(ask: ChunkAsk, regular: number, decodeMs: number): number {
     const cost = this.#costOf(ask.scored);
     const middle = (ask.start + ask.prompt) / 2;
     const regularMs = decodeMs + (cost.ms(regular, middle) ?? 0);
     const left = ask.prompt - ask.start;
     const leftMs = Math.max(1, PREFILL_STRETCH * this.#aloneMs(ask, cost) - ask.elapsedMs);
-    if ((left / regular) * regularMs <= leftMs) return 0;
     const others = 1 / BURST_SHARE - 1;
     const fixedMs = cost.ms(0, middle) ?? 0;
     const perTokenMs = (cost.ms(1, middle) ?? 0) - fixedMs;

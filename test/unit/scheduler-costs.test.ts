@@ -100,6 +100,13 @@ describe("a chunk's cost", () => {
     expect(cost.ms(8, 0)).toBeGreaterThan(before);
   });
 
+  test("follows a machine that got four times faster within 25 small chunks", () => {
+    const cost = new ChunkCost();
+    learn(cost, (count) => 4 * count, [256]);
+    for (let i = 0; i < 25; i += 1) cost.observe(8, 0, 8);
+    expect(cost.ms(8, 0)).toBeLessThan(8.8);
+  });
+
   test("turns round into the number of tokens that fit a time", () => {
     const cost = new ChunkCost();
     learn(
