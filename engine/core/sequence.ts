@@ -1,4 +1,7 @@
-/** A sequence is one choice of one request inside one scheduler: what goes in, what may be seen of it, what comes out. */
+/**
+ * A sequence is one choice of one request inside one scheduler: what goes in, what may be seen of it, what
+ * comes out.
+ */
 import type { SequenceId, Slot, TokenId } from "./brand.ts";
 import type { ErrorCode } from "./errors.ts";
 import type { FinishReason } from "./generator.ts";

@@ -3,10 +3,11 @@
  *
  *     ms = fixed + perToken * tokens + perPair * tokens * (start + tokens / 2)
  *
- * (launch and weights, compute, attention over what stands before it). The three numbers follow each measurement by
- * normalised least mean squares: the error is shared out by how much each term took part, so long chunks teach the slope
- * and short ones the fixed part, and the prediction near the size in use is always the best known one. One measurement,
- * however wild, moves a prediction by at most WEIGHT * CLIP of itself.
+ * (launch and weights, compute, attention over what stands before it). The three numbers follow each
+ * measurement by normalised least mean squares: the error is shared out by how much each term took part, so
+ * long chunks teach the slope and short ones the fixed part, and the prediction near the size in use is
+ * always the best known one. One measurement, however wild, moves a prediction by at most WEIGHT * CLIP of
+ * itself.
  */
 
 /** Share of a measurement's surprise that is believed at once. */
@@ -19,7 +20,10 @@ const START_SCALE = 1_024;
 /** Before anything is known, the fixed part is taken for the time of this many tokens. */
 const FIXED_TOKENS_GUESS = 4;
 
-/** For [1, tokens / TOKENS_SCALE, that * (start + tokens / 2) / START_SCALE]: the terms, and what one of each costs in ms. */
+/**
+ * For [1, tokens / TOKENS_SCALE, that * (start + tokens / 2) / START_SCALE]: the terms, and what one of each
+ * costs in ms.
+ */
 type Terms = readonly [number, number, number];
 
 export class ChunkCost {
@@ -41,7 +45,10 @@ export class ChunkCost {
     return this.#cost === undefined ? undefined : dot(this.#cost, termsOf(tokens, start));
   }
 
-  /** The most tokens (with fractions) of a chunk at `start` that is expected to take no longer than `ms`; at least 0. */
+  /**
+   * The most tokens (with fractions) of a chunk at `start` that is expected to take no longer than `ms`; at
+   * least 0.
+   */
   tokensWithin(ms: number, start: number): number | undefined {
     if (this.#cost === undefined) return undefined;
     const [fixed, scaledPerToken, scaledPerPair] = this.#cost;

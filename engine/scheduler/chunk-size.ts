@@ -5,19 +5,22 @@
  *
  *   regular   as many as keep  decodeMs(n) + chunkMs <= interTokenStretchMax * decodeMs(n)  by measured costs, at least
  *             chunkTokensMin; so the usual gap between two tokens of a row stays within the bound.
- *   burst     where prompts cannot be done within PREFILL_STRETCH times their time alone that way (the weights are read for
- *             a few tokens only, over and over), one step in 1 / BURST_SHARE takes a chunk just large enough for that: the
- *             p95 of the gaps does not see it. A burst's step takes at most BURST_STRETCH times the bound.
+ *   burst     where prompts cannot be done within PREFILL_STRETCH times their time alone that way (the weights are
+ *             read for a few tokens only, over and over), one step in 1 / BURST_SHARE takes a chunk just large enough
+ *             for that: the p95 of the gaps does not see it. Such a step takes at most BURST_STRETCH times the bound.
  *
- * Bursts are paid from a credit. Each decoding step pays in BURST_SHARE, up to one burst; each step over the bound, burst or
- * noise, takes out one. So when the machine is noisy by itself there are no bursts on top.
+ * Bursts are paid from a credit. Each decoding step pays in BURST_SHARE, up to one burst; each step over the
+ * bound, burst or noise, takes out one. So when the machine is noisy by itself there are no bursts on top.
  */
 import type { LaneLimits } from "../core/limits.ts";
 import type { PrefillChunk, StepOutcome, StepPlan } from "../core/step.ts";
 import { ChunkCost } from "./chunk-cost.ts";
 import { DecodeCost } from "./decode-cost.ts";
 
-/** A prompt should be computed within this many times its time alone. The aim is a little lower than the promise of 3. */
+/**
+ * A prompt should be computed within this many times its time alone. The aim is a little lower than the
+ * promise of 3.
+ */
 const PREFILL_STRETCH = 2.7;
 /** Of the steps, those that may be over the bound on purpose; 5 % would be all that p95 allows. */
 const BURST_SHARE = 1 / 25;
@@ -80,7 +83,10 @@ export class ChunkSizer {
     return Math.max(regular, Math.min(burstMax, this.#burst(ask, regular, decodeMs)));
   }
 
-  /** The chunk that, once every 1 / BURST_SHARE steps, lets the prompt be done in time: no more than `regular` if it is anyway. */
+  /**
+   * The chunk that, taken once in 1 / BURST_SHARE steps, lets the prompt be done in time; `regular` if it is
+   * anyway.
+   */
   #burst(ask: ChunkAsk, regular: number, decodeMs: number): number {
     const cost = this.#costOf(ask.scored);
     const middle = (ask.start + ask.prompt) / 2;
@@ -94,7 +100,9 @@ export class ChunkSizer {
     // others * regular + n tokens  must come in  others * regularMs + decodeMs + fixedMs + n * perTokenMs  at `rate`.
     const lacking = rate * (others * regularMs + decodeMs + fixedMs) - others * regular;
     const gain = 1 - rate * perTokenMs;
-    return gain <= 0 ? Number.POSITIVE_INFINITY : 4 * Math.ceil(lacking / gain / 4);
+    if (gain <= 0) return Number.POSITIVE_INFINITY;
+    const needed = lacking / gain;
+    return needed <= regular ? regular : 4 * Math.ceil(needed / 4);
   }
 
   /** Expected time of the whole prompt with nobody decoding. */
@@ -124,8 +132,9 @@ export class ChunkSizer {
 }
 
 /**
- * Rounds down to sizes that kernels like. Measured on a 135M model (4-bit, one thread): 9 tokens cost more than 10, 14 more
- * than 16, 17 more than 20, 33 as much as 40. So even numbers, from 12 on multiples of 4, from 64 on multiples of 8.
+ * Rounds down to sizes that kernels like. Measured on a 135M model (4-bit, one thread): 9 tokens cost more
+ * than 10, 14 more than 16, 17 more than 20, 33 as much as 40. So even numbers, from 12 on multiples of 4,
+ * from 64 on multiples of 8.
  */
 function rounded(tokens: number): number {
   const unit = tokens >= 64 ? 8 : tokens >= 12 ? 4 : 2;

@@ -4,7 +4,10 @@
 const WEIGHT = 0.25;
 /** A decode run next to a chunk is no clean measurement of a decode run alone: believe it less. */
 const WEIGHT_BESIDE_CHUNK = 0.05;
-/** A surprise counts as at most this share of what was expected: one measurement moves the average by an eighth at most. */
+/**
+ * A surprise counts as at most this share of what was expected: one measurement moves the average by an
+ * eighth at most.
+ */
 const CLIP = 0.5;
 /** From the mean absolute deviation to the distance of the 95th percentile, were the noise Gaussian: 1.645 / 0.798. */
 const P95_DEVIATIONS = 2.06;
@@ -35,8 +38,8 @@ export class DecodeCost {
   }
 
   /**
-   * Expected ms of a run over `rows` rows. A number of rows not seen yet lies between its neighbours; beyond them it is
-   * taken for the nearest one, scaled down (never up) in proportion. Undefined before any run.
+   * Expected ms of a run over `rows` rows. A number of rows not seen yet lies between its neighbours; beyond
+   * them it is taken for the nearest one, scaled down (never up) in proportion. Undefined before any run.
    */
   ms(rows: number): number | undefined {
     const exact = this.#byRows[rows];

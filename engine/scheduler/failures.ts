@@ -7,7 +7,8 @@ export function timeoutMessage(live: LiveSequence): string {
       ? "it was still waiting for a free slot"
       : `${answerTokens(live)} of at most ${live.answerMax} answer tokens were done`;
   const seconds = (live.deadline - live.arrivedAt) / 1_000;
-  return `The request was not done after its ${seconds} s: ${where}. Ask for fewer tokens, allow it more time, or try later.`;
+  const advice = "Ask for fewer tokens, allow it more time, or try later.";
+  return `The request was not done after its ${seconds} s: ${where}. ${advice}`;
 }
 
 /** `cause`: the failed step's own words. */

@@ -1,4 +1,7 @@
-/** A sequence as the scheduler keeps it while it lives. Only files of this folder hold one, so they alone write to it. */
+/**
+ * A sequence as the scheduler keeps it while it lives. Only files of this folder hold one, so they alone
+ * write to it.
+ */
 import { AssertionError, assert } from "../core/assert.ts";
 import type { SequenceId, Slot, TokenId } from "../core/brand.ts";
 import type { LaneLimits } from "../core/limits.ts";

@@ -1,27 +1,28 @@
 /**
- * One step as data. There are no phases behind it, only work left = tokens - computed: a running row has one token left,
- * a prompt has more, or has no answer yet. Every step is
+ * One step as data. There are no phases behind it, only work left = tokens - computed: a running row has one
+ * token left, a prompt has more, or has no answer yet. Every step is
  *
  *   - one decode run over all running rows: nobody who runs ever skips a step;
  *   - one chunk of one prompt, whenever there is a prompt and a slot: the head of the queue, until it is done;
  *
- * within stepTokensMax. So a prompt's cost is spread over the steps of the others, and the chunk's size (chunk-size.ts)
- * decides between two wishes: the rows' time between tokens (small chunks) and the prompt's time to its first token (large
- * ones, since each chunk reads all weights anew). What was considered, with decode = 9 ms + 1.6 ms a row and chunk = 8 ms +
- * 1.2 ms a token, 4 rows, bound 2:
+ * within stepTokensMax. So a prompt's cost is spread over the steps of the others, and the chunk's size
+ * (chunk-size.ts) decides between two wishes: the rows' time between tokens (small chunks) and the prompt's
+ * time to its first token (large ones, since each chunk reads all weights anew). What was considered, with
+ * decode = 9 ms + 1.6 ms a row and chunk = 8 ms + 1.2 ms a token, 4 rows, bound 2:
  *
  *   - Every step within the bound: 6 tokens a step, the 1,500-token prompt takes 4 times its time alone.
- *   - A chunk only in every second, third ... step, but a larger one: half, a third ... of the gaps are over the bound, so
- *     p95 is too, until it is one step in twenty; the gaps get rough and nothing is won before that point.
- *   - Every step within the bound, and one in 25 far over it: p95 holds, and 3 times is in reach. This is what is done, and
- *     only where the first way is too slow for the prompt.
+ *   - A chunk only in every second, third ... step, but a larger one: half, a third ... of the gaps are over the
+ *     bound, so p95 is too, until it is one step in twenty; the gaps get rough and nothing is won before that point.
+ *   - Every step within the bound, and one in 25 far over it: p95 holds, and 3 times is in reach. This is what is
+ *     done, and only where the first way is too slow for the prompt.
  *
- * A 135M model in 4 bits (one thread, context 256) has decode = 8 + 3.3 a row, chunk = 6 + 2.2 a token + 0.0025 a token and
- * position before it, in ms: there chunks shrink from 6 tokens to 2 along a 1,500-token prompt beside 4 rows, some bursts
- * are needed, and both wishes come true (test/simulation/scheduler-latency.test.ts).
+ * A 135M model in 4 bits (one thread, context 256) has decode = 8 + 3.3 a row, chunk = 6 + 2.2 a token +
+ * 0.0025 a token and position before it, in ms: there chunks shrink from 6 tokens to 2 along a 1,500-token
+ * prompt beside 4 rows, some bursts are needed, and both wishes come true (test/simulation/scheduler-
+ * latency.test.ts).
  *
- * Where both wishes cannot be had, the bound on the rows comes first, but a chunk never gets smaller than chunkTokensMin:
- * below it, the weights would be read for next to nothing.
+ * Where both wishes cannot be had, the bound on the rows comes first, but a chunk never gets smaller than
+ * chunkTokensMin: below it, the weights would be read for next to nothing.
  */
 
 import { AssertionError } from "../core/assert.ts";

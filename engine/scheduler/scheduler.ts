@@ -1,12 +1,12 @@
 /**
- * Decides what one lane computes next. Pure and synchronous: no timer, no thread, time comes from the Clock. The one writer
- * of its sequences. The loop around it is
+ * Decides what one lane computes next. Pure and synchronous: no timer, no thread, time comes from the Clock.
+ * The one writer of its sequences. The loop around it is
  *
  *     for (plan = next(); plan; plan = next()) publish(settle(plan, await lane.run(plan)));
  *     publish(takeEvents());
  *
- * Between next() and settle() a step is in flight; add, cancel and stop may be called at any time, and what they change
- * holds from the next step on. Rows join and leave at every step.
+ * Between next() and settle() a step is in flight; add, cancel and stop may be called at any time, and what
+ * they change holds from the next step on. Rows join and leave at every step.
  */
 import { assert } from "../core/assert.ts";
 import { type SequenceId, sequenceId, slot, stepId } from "../core/brand.ts";
@@ -121,7 +121,10 @@ export class Scheduler {
     return events;
   }
 
-  /** The next step, which then is in flight; undefined when there is nothing to do (takeEvents() may have time-outs). */
+  /**
+   * The next step, which then is in flight; undefined when there is nothing to do (takeEvents() may have
+   * time-outs).
+   */
   next(): StepPlan | undefined {
     assert(this.#inFlight === undefined, "next() was called again before the step in flight was settled");
     const now = this.#clock.now();
@@ -253,8 +256,8 @@ export class Scheduler {
   }
 
   /**
-   * A failed step: what streamed nothing yet starts again from the queue, the rest fails. That concerns every sequence with
-   * a slot, intact or not, since each of them takes part in every step.
+   * A failed step: what streamed nothing yet starts again from the queue, the rest fails. That concerns every
+   * sequence with a slot, intact or not, since each of them takes part in every step.
    */
   #recover(plan: StepPlan, outcome: Failed): readonly SchedulerEvent[] {
     const holders = [...this.#running, ...(this.#prefilling === undefined ? [] : [this.#prefilling])];
@@ -263,7 +266,7 @@ export class Scheduler {
       if (answerTokens(live) === 0 && live.retries < RETRIES_MAX) this.#requeue(live);
       else events.push(this.#fail(live, "backend_failed", backendMessage(live, outcome.message)));
     }
-    // Nobody knows how far the step came: its closings are sent again. A lane that starts anew knows no sequence at all.
+    // Nobody knows how far the step came, so its closings are sent again; a lane that starts anew knows no sequence.
     this.#closings = outcome.slotsIntact ? [...new Set([...plan.closings, ...this.#closings])] : [];
     return events;
   }

@@ -47,8 +47,8 @@ export function acceptToken(
 }
 
 /**
- * A computed chunk of a prompt; reports the prompt's scores once all of them are there. Returns `length` where the prompt
- * is done and no answer is wanted.
+ * A computed chunk of a prompt; reports the prompt's scores once all of them are there. Returns `length`
+ * where the prompt is done and no answer is wanted.
  */
 export function acceptChunk(
   live: LiveSequence,

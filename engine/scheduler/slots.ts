@@ -2,10 +2,11 @@
  * Cache slots as numbers. A decode run computes slots 0 .. n - 1, so the n running rows must stand exactly there; the
  * sequence whose prompt is being computed stands anywhere behind them.
  *
- * Rows only ever join through the prefilling sequence, so while it is prefilling n can only shrink: its slot is never in
- * the way of the rows, and it needs to move at most once, when it joins. Packing n rows forces exactly the rows in slots
- * >= n to move, whatever the order; so moving each of those once, straight into a hole, copies the fewest tokens possible,
- * needs no spare slot, and no move of a step touches a slot that another one reads.
+ * Rows only ever join through the prefilling sequence, so while it is prefilling n can only shrink: its slot
+ * is never in the way of the rows, and it needs to move at most once, when it joins. Packing n rows forces
+ * exactly the rows in slots >= n to move, whatever the order; so moving each of those once, straight into a
+ * hole, copies the fewest tokens possible, needs no spare slot, and no move of a step touches a slot that
+ * another one reads.
  */
 import type { SequenceId, Slot } from "../core/brand.ts";
 import { slot } from "../core/brand.ts";

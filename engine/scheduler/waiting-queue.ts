@@ -6,15 +6,15 @@
  *
  * goes first, at whatever time one asks. That order never changes, so a heap holds it and no step sorts anything.
  *
- * Nobody starves. Take a sequence with priority p that arrives at t, and let pMin be the smallest priority in use (never
- * below -PRIORITY_SPAN). Whoever arrives after t + (p - pMin) * agingMs goes behind it. At that moment at most
- * waitingMax + rowsMax sequences are ahead. A sequence holds its slot for at most
+ * Nobody starves. Take a sequence with priority p that arrives at t, and let pMin be the smallest priority in
+ * use (never below -PRIORITY_SPAN). Whoever arrives after t + (p - pMin) * agingMs goes behind it. At that
+ * moment at most waitingMax + rowsMax sequences are ahead. A sequence holds its slot for at most
  *
  *     H = ceil(slotTokens / c) + slotTokens   steps,   c = min(chunkTokensMin, stepTokensMax - rowsMax + 1)
  *
- * and whenever a slot is free and no prompt is being computed, the head of the queue starts. So, steps failing or not,
- * it starts at the latest after (p - pMin) * agingMs plus the time of (1 + RETRIES_MAX) * (waitingMax + rowsMax) * H steps
- * (without the first factor where no step fails), or it times out.
+ * and whenever a slot is free and no prompt is being computed, the head of the queue starts. So, steps
+ * failing or not, it starts at the latest after (p - pMin) * agingMs plus the time of (1 + RETRIES_MAX) *
+ * (waitingMax + rowsMax) * H steps (without the first factor where no step fails), or it times out.
  */
 import { Heap } from "./heap.ts";
 

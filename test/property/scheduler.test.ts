@@ -247,7 +247,7 @@ describe("the scheduler", () => {
     );
   });
 
-  test("starts every sequence within the bound that waiting-queue.ts states, against a stream of better priorities", () => {
+  test("starts every sequence within the stated bound, against a stream of better priorities", () => {
     fc.assert(
       fc.property(
         fc.nat(),

@@ -1,4 +1,7 @@
-/** What deciding costs the main thread. The bound is wide for slow machines; work that grows as n² would still break it. */
+/**
+ * What deciding costs the main thread. The bound is wide for slow machines; work that grows as n² would still
+ * break it.
+ */
 import { expect, test } from "vitest";
 import type { NewSequence } from "../../engine/core/sequence.ts";
 import { done, newSequence, setUp, tokens } from "../support/scheduler-build.ts";
@@ -6,7 +9,7 @@ import { done, newSequence, setUp, tokens } from "../support/scheduler-build.ts"
 const STEPS = 2_000;
 const MEDIAN_MS_MAX = 0.3;
 
-test("a step over 64 rows that come and go, with 10,000 waiting, is decided and settled in well under a millisecond", () => {
+test("a step of 64 rows that come and go, with 10,000 waiting, takes well under a millisecond", () => {
   const { clock, scheduler } = setUp({
     rowsMax: 64,
     slotTokens: 4_096,

@@ -1,7 +1,7 @@
 /**
- * The two promises of the chunk's size, on simulated machines: while a 1,500-token prompt is computed beside 4 to 8 rows,
- * p95 between their tokens stays within twice the undisturbed, and the prompt's first token comes within 3 times its time
- * alone. What a real machine does is the bench's business.
+ * The two promises of the chunk's size, on simulated machines: while a 1,500-token prompt is computed beside
+ * 4 to 8 rows, p95 between their tokens stays within twice the undisturbed, and the prompt's first token
+ * comes within 3 times its time alone. What a real machine does is the bench's business.
  */
 import { describe, expect, test } from "vitest";
 import { type Latency, type Machine, measureLatency } from "../support/scheduler-latency.ts";

@@ -1,7 +1,7 @@
 /**
- * A worker made of arrays. Each slot holds what a KV cache would: which token of which sequence was written at each
- * position. It checks every plan against that, and samples a token as a pure function of what stands in the slot, so any
- * mix-up of slots, positions, moves or order shows as a wrong token.
+ * A worker made of arrays. Each slot holds what a KV cache would: which token of which sequence was written
+ * at each position. It checks every plan against that, and samples a token as a pure function of what stands
+ * in the slot, so any mix-up of slots, positions, moves or order shows as a wrong token.
  */
 import { type SequenceId, type TokenId, tokenId } from "../../engine/core/brand.ts";
 import type {

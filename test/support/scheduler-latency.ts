@@ -1,6 +1,7 @@
 /**
- * The real scheduler on a machine whose times are formulas plus seeded noise: rows decode undisturbed, then a long prompt
- * comes. Gives the gaps between tokens before and during it, and its time to the first token against its time alone.
+ * The real scheduler on a machine whose times are formulas plus seeded noise: rows decode undisturbed, then a
+ * long prompt comes. Gives the gaps between tokens before and during it, and its time to the first token
+ * against its time alone.
  */
 import type { SequenceId } from "../../engine/core/brand.ts";
 import type { LaneLimits } from "../../engine/core/limits.ts";

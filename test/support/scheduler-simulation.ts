@@ -1,6 +1,7 @@
 /**
- * One seeded run of the real scheduler against an arena model, with clients that come, leave, stop and time out, and steps
- * that fail, hang or lose the lane. Throws on the first thing that is wrong; the same seed does the same again.
+ * One seeded run of the real scheduler against an arena model, with clients that come, leave, stop and time
+ * out, and steps that fail, hang or lose the lane. Throws on the first thing that is wrong; the same seed
+ * does the same again.
  */
 import type { SequenceId, StepId, TokenId } from "../../engine/core/brand.ts";
 import { tokenId } from "../../engine/core/brand.ts";

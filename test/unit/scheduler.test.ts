@@ -5,7 +5,7 @@ import type { SchedulerEvent } from "../../engine/core/sequence.ts";
 import { done, kinds, newSequence, runSteps, setUp, tokens } from "../support/scheduler-build.ts";
 
 describe("one sequence", () => {
-  test("is opened, computes its prompt chunk by chunk, decodes token by token, and is closed with the next plan", () => {
+  test("is opened, prefilled chunk by chunk, decoded token by token, and closed with the next plan", () => {
     const { scheduler, add, step } = setUp({ chunkTokensMax: 4 });
     const id = add({ prompt: tokens(6), maxTokens: 3 });
     const first = step();
