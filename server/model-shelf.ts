@@ -78,6 +78,7 @@ export class ModelShelf {
     const logitBytes = 4 * vocabSize * (limits.rowsMax + 1);
     return {
       card: { ...card, contextLength: limits.slotTokens },
+      version: [manifest.createdAt, ...manifest.files.map(({ sha256 }) => sha256)].join(" "),
       // Kernels keep a copy of the weights in their own order beside the mapped file.
       residentBytes: 2 * model.bytes + engine.lanes * (cacheBytes + logitBytes),
       open: () => this.#openModel(model, { ...card, contextLength: limits.slotTokens }),
@@ -116,7 +117,7 @@ export class ModelShelf {
           codec,
           lanes,
           report: (incident) => log.warn({ model: card.name, incident }, "a lane had an incident"),
-          sleep: (ms) => sleep(ms),
+          sleep: (ms, signal) => sleep(ms, undefined, { signal }),
         },
         limits,
       );

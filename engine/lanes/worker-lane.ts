@@ -84,8 +84,8 @@ class WorkerLane implements LoadedLane {
 }
 
 /** One task runs, one may wait (a close behind a step); more would be a bug of ours. */
-const newPool = (): Piscina =>
-  new Piscina({
+function newPool(): Piscina {
+  const pool = new Piscina({
     filename: WORKER,
     minThreads: 1,
     maxThreads: 1,
@@ -94,6 +94,11 @@ const newPool = (): Piscina =>
     idleTimeout: Number.POSITIVE_INFINITY,
     recordTiming: false,
   });
+  // A thread that dies between two tasks: the pool has a new one already, whose first step fails for want of a model.
+  // Without a listener the event would end the process.
+  pool.on("error", () => undefined);
+  return pool;
+}
 
 const run = async (pool: Piscina, task: LaneTask): Promise<LaneReply> => (await pool.run(task)) as LaneReply;
 

@@ -14,7 +14,8 @@ export interface LaneLoopPorts {
   readonly report: (incident: LaneIncident) => void;
   /** Called when the lane could not be started again: what waits for it should be told. The loop keeps trying. */
   readonly giveUp: (message: string) => void;
-  readonly sleep: (ms: number) => Promise<void>;
+  /** Ends early, in either way, when the signal aborts. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
 export type LaneIncident =
@@ -30,8 +31,8 @@ const REVIVE_ATTEMPTS_QUIET = 3;
 
 export class LaneLoop {
   readonly #ports: LaneLoopPorts;
+  readonly #closing = new AbortController();
   #wake: (() => void) | undefined;
-  #closed = false;
   readonly #ended: Promise<void>;
 
   constructor(ports: LaneLoopPorts) {
@@ -46,9 +47,13 @@ export class LaneLoop {
 
   /** Ends after the step in flight; the lane itself is closed by its owner. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     this.wake();
     await this.#ended;
+  }
+
+  get #closed(): boolean {
+    return this.#closing.signal.aborted;
   }
 
   async #drive(): Promise<void> {
@@ -98,7 +103,7 @@ export class LaneLoop {
         const message = error instanceof Error ? error.message : String(error);
         this.#ports.report({ kind: "revive_failed", attempts, message });
         if (attempts >= REVIVE_ATTEMPTS_QUIET) this.#ports.giveUp(message);
-        await this.#ports.sleep(wait);
+        await this.#ports.sleep(wait, this.#closing.signal).catch(() => undefined);
         wait = Math.min(2 * wait, REVIVE_WAIT_MS_MAX);
       }
     }

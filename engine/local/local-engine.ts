@@ -24,7 +24,8 @@ export interface LocalEnginePorts {
   /** Replicas of the model; a sequence stays on the lane that took it. */
   readonly lanes: readonly Lane[];
   readonly report: (incident: LaneIncident) => void;
-  readonly sleep: (ms: number) => Promise<void>;
+  /** Ends early, in either way, when the signal aborts. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
 interface Replica {
@@ -34,10 +35,16 @@ interface Replica {
   readonly answers: Map<SequenceId, Answer>;
 }
 
+/** Characters a token, at the dense end of real text: texts longer than this for a whole slot are tried in part first. */
+const DENSE_CHARACTERS = 4;
+/** A cut in a text adds fewer tokens than this. */
+const CUT_TOKENS = 64;
+
 export class LocalEngine implements Generator {
   readonly #ports: LocalEnginePorts;
   readonly #limits: LaneLimits;
   readonly #replicas: readonly Replica[];
+  #closed = false;
 
   constructor(ports: LocalEnginePorts, limits: LaneLimits) {
     this.#ports = ports;
@@ -52,8 +59,9 @@ export class LocalEngine implements Generator {
 
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent> {
     if (signal.aborted) throw new WeirError("cancelled", "The client went away before the request started.");
+    if (this.#closed) throw unloaded();
     const prompt = this.#tokensOf(request.prompt);
-    this.#check(prompt);
+    this.#check(prompt, request.prompt.kind === "chat" ? "messages" : "prompt");
     const replica = this.#leastLoaded();
     const sequence = this.#sequenceOf(request, prompt);
     const admission = replica.scheduler.add(sequence);
@@ -88,12 +96,8 @@ export class LocalEngine implements Generator {
 
   /** Running answers fail with `draining`; the lanes are closed. */
   async close(): Promise<void> {
-    for (const replica of this.#replicas) {
-      this.#failAll(
-        replica,
-        new WeirError("draining", "The model was unloaded while it answered; send the request again."),
-      );
-    }
+    this.#closed = true;
+    for (const replica of this.#replicas) this.#failAll(replica, unloaded());
     await Promise.all(
       this.#replicas.map(async ({ loop, lane }) => {
         await loop.close();
@@ -122,44 +126,40 @@ export class LocalEngine implements Generator {
   }
 
   #tokensOf(prompt: Prompt): readonly TokenId[] {
-    const { codec } = this.#ports;
     switch (prompt.kind) {
       case "tokens":
         return prompt.tokens;
       case "text":
-        return codec.encode(prompt.text, { addSpecial: true }).map(tokenId);
+        return this.#encode(prompt.text, true, "prompt");
       case "chat":
         // The template writes the special tokens that it wants itself.
-        return codec
-          .encode(codec.renderChat(prompt.messages, prompt.tools), { addSpecial: false })
-          .map(tokenId);
+        return this.#encode(this.#ports.codec.renderChat(prompt.messages, prompt.tools), false, "messages");
     }
   }
 
-  #check(prompt: readonly TokenId[]): void {
+  /** A text far beyond the context is refused by its beginning: all streams share this thread, and wait meanwhile. */
+  #encode(text: string, addSpecial: boolean, param: string): readonly TokenId[] {
+    const { codec } = this.#ports;
+    const { slotTokens } = this.#limits;
+    for (let part = DENSE_CHARACTERS * slotTokens; part < text.length; part *= 2) {
+      const { length } = codec.encode(text.slice(0, part), { addSpecial });
+      if (length < slotTokens + CUT_TOKENS) continue;
+      throw tooLong(`about ${Math.round((length * text.length) / part)}`, slotTokens, param);
+    }
+    return codec.encode(text, { addSpecial }).map(tokenId);
+  }
+
+  #check(prompt: readonly TokenId[], param: string): void {
     const { slotTokens } = this.#limits;
     const { vocabSize } = this.#ports.card.geometry;
     if (prompt.length === 0) {
-      throw new WeirError("invalid_request", "The prompt is empty: it needs at least one token.", {
-        param: "prompt",
-      });
+      throw new WeirError("invalid_request", "The prompt is empty: it needs at least one token.", { param });
     }
-    if (prompt.length >= slotTokens) {
-      throw new WeirError(
-        "context_length_exceeded",
-        `The prompt has ${prompt.length} tokens; this model's context is ${slotTokens} tokens, with room for at least one of the answer. Shorten the prompt.`,
-        { param: "prompt" },
-      );
-    }
+    if (prompt.length >= slotTokens) throw tooLong(String(prompt.length), slotTokens, param);
     const outside = prompt.find((token) => token >= vocabSize);
     if (outside !== undefined) {
-      throw new WeirError(
-        "invalid_request",
-        `Token ${outside} is not in the vocabulary of ${vocabSize} tokens.`,
-        {
-          param: "prompt",
-        },
-      );
+      const message = `Token ${outside} is not in the vocabulary of ${vocabSize} tokens.`;
+      throw new WeirError("invalid_request", message, { param });
     }
   }
 
@@ -195,6 +195,16 @@ export class LocalEngine implements Generator {
     }
   }
 }
+
+const unloaded = (): WeirError =>
+  new WeirError("draining", "The model was unloaded while it answered; send the request again.");
+
+const tooLong = (tokens: string, slotTokens: number, param: string): WeirError =>
+  new WeirError(
+    "context_length_exceeded",
+    `The prompt has ${tokens} tokens; this model's context is ${slotTokens} tokens, with room for at least one of the answer. Shorten the prompt.`,
+    { param },
+  );
 
 function publish(answers: Map<SequenceId, Answer>, event: SchedulerEvent): void {
   const answer = answers.get(event.sequence);

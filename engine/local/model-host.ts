@@ -21,6 +21,8 @@ export interface OpenModel extends Generator {
 /** An installed model. */
 export interface ModelEntry {
   readonly card: ModelCard;
+  /** Another one once the model was installed anew under its name. */
+  readonly version: string;
   /** What it will take once open, in bytes, an estimate. */
   readonly residentBytes: number;
   open(): Promise<OpenModel>;
@@ -39,6 +41,8 @@ interface Loaded {
   /** Requests that use it now. */
   users: number;
   usedAt: number;
+  /** Set once it is being closed. */
+  closing: Promise<void> | undefined;
 }
 
 /** How long a client should wait for a place in memory, in ms: about the length of an answer. */
@@ -50,6 +54,8 @@ export class ModelHost implements Generator, ModelDirectory {
   readonly #options: ModelHostOptions;
   readonly #aliases: ReadonlyMap<string, string>;
   readonly #loaded = new Map<string, Loaded>();
+  /** No new request finds these: they answer the ones that they have, or are being closed. */
+  readonly #leaving = new Set<Loaded>();
   #closed = false;
 
   /** `entries` lists what is installed now, the default model first; it is asked again for every request. */
@@ -95,11 +101,12 @@ export class ModelHost implements Generator, ModelDirectory {
     return [...this.#loaded.keys()];
   }
 
+  /** Ends also the answers that run. */
   async close(): Promise<void> {
     this.#closed = true;
-    const all = [...this.#loaded.values()];
+    const all = [...this.#loaded.values(), ...this.#leaving];
     this.#loaded.clear();
-    await Promise.allSettled(all.map(async ({ model }) => (await model).close()));
+    await Promise.all(all.map((loaded) => this.#closeModel(loaded)));
   }
 
   async #use<T>(name: string, work: (model: OpenModel) => Promise<T>): Promise<T> {
@@ -132,13 +139,17 @@ export class ModelHost implements Generator, ModelDirectory {
     const { name } = entry.card;
     const known = this.#loaded.get(name);
     // Imported again under the same name: what is in memory serves those who use it and is replaced for the others.
-    if (known !== undefined && known.entry.card.createdAt === entry.card.createdAt) {
+    if (known !== undefined && known.entry.version === entry.version) {
       known.users += 1;
       return known;
     }
-    if (known !== undefined) this.#drop(name, known);
-    this.#makeRoom(entry.residentBytes);
-    const loaded: Loaded = { entry, model: entry.open(), users: 1, usedAt: this.#clock.now() };
+    const closings = [
+      ...(known === undefined ? [] : this.#drop(name, known)),
+      ...this.#makeRoom(entry.residentBytes),
+    ];
+    // What makes room has to be gone first: the budget holds at every moment.
+    const model = closings.length === 0 ? entry.open() : Promise.all(closings).then(() => entry.open());
+    const loaded: Loaded = { entry, model, users: 1, usedAt: this.#clock.now(), closing: undefined };
     this.#loaded.set(name, loaded);
     loaded.model.catch(() => {
       // Whoever waits for it gets the error; the next request tries again.
@@ -151,37 +162,47 @@ export class ModelHost implements Generator, ModelDirectory {
     loaded.users -= 1;
     loaded.usedAt = this.#clock.now();
     const current = this.#loaded.get(loaded.entry.card.name) === loaded;
-    if (!current && loaded.users === 0) void closeQuietly(loaded);
+    if (!current && loaded.users === 0) void this.#closeModel(loaded);
   }
 
-  #makeRoom(bytes: number): void {
-    const total = (): number =>
-      [...this.#loaded.values()].reduce((sum, { entry }) => sum + entry.residentBytes, 0);
-    while (this.#loaded.size > 0 && total() + bytes > this.#options.memoryBytesMax) {
-      const idle = [...this.#loaded]
-        .filter(([, { users }]) => users === 0)
-        .sort(([, a], [, b]) => a.usedAt - b.usedAt);
-      const [oldest] = idle;
-      if (oldest === undefined) {
-        throw new WeirError(
-          "overloaded",
-          "There is no room in memory for this model while the others are busy; try again, or raise models.memory_budget_bytes.",
-          { param: "model", retryAfterMs: BUSY_RETRY_MS },
-        );
-      }
-      this.#drop(...oldest);
+  /** Unloads idle models, the least recently used first; returns their ends. Throws, and unloads none, if that is not enough. */
+  #makeRoom(bytes: number): readonly Promise<void>[] {
+    const all = [...this.#loaded];
+    let over =
+      all.reduce((sum, [, { entry }]) => sum + entry.residentBytes, bytes) - this.#options.memoryBytesMax;
+    const idle = all.filter(([, { users }]) => users === 0).sort(([, a], [, b]) => a.usedAt - b.usedAt);
+    const chosen: typeof idle = [];
+    for (const item of idle) {
+      if (over <= 0) break;
+      chosen.push(item);
+      over -= item[1].entry.residentBytes;
     }
+    if (over > 0 && chosen.length < all.length) {
+      throw new WeirError(
+        "overloaded",
+        "There is no room in memory for this model while the others are busy; try again, or raise models.memory_budget_bytes.",
+        { param: "model", retryAfterMs: BUSY_RETRY_MS },
+      );
+    }
+    return chosen.flatMap((item) => this.#drop(...item));
   }
 
-  #drop(name: string, loaded: Loaded): void {
+  /** The end of it, unless somebody uses it still. */
+  #drop(name: string, loaded: Loaded): readonly Promise<void>[] {
     this.#loaded.delete(name);
-    if (loaded.users === 0) void closeQuietly(loaded);
+    this.#leaving.add(loaded);
+    return loaded.users === 0 ? [this.#closeModel(loaded)] : [];
   }
-}
 
-async function closeQuietly({ model }: Loaded): Promise<void> {
-  // A model that never opened has nothing to close, and its error was given to those who asked for it.
-  await model.then((open) => open.close()).catch(() => undefined);
+  #closeModel(loaded: Loaded): Promise<void> {
+    // A model that never opened has nothing to close, and its error was given to those who asked for it.
+    loaded.closing ??= loaded.model
+      .then((open) => open.close())
+      .catch(() => undefined)
+      .finally(() => this.#leaving.delete(loaded))
+      .then(() => undefined);
+    return loaded.closing;
+  }
 }
 
 /** Names come from clients: shown short, and only what is printable. */

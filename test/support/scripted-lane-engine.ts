@@ -1,0 +1,95 @@
+/** The real local engine over scripted lanes, with a clock that a test moves and requests that name only what matters. */
+import { setImmediate as turn } from "node:timers/promises";
+import type { GenerationEvent } from "../../engine/core/generator.ts";
+import type { LaneLimits } from "../../engine/core/limits.ts";
+import type { GenerationRequest, Prompt, Sampling } from "../../engine/core/request.ts";
+import type { LaneIncident } from "../../engine/local/lane-loop.ts";
+import { LocalEngine } from "../../engine/local/local-engine.ts";
+import type { TextCodec } from "../../engine/local/text-codec.ts";
+import { violations } from "../../engine/scheduler/invariants.ts";
+import { FakeClock } from "./fake-clock.ts";
+import { GREEDY, laneLimits } from "./scheduler-build.ts";
+import { type LaneScript, ScriptedLane } from "./scripted-lane.ts";
+import { byteCard, byteCodec } from "./scripted-lane-codec.ts";
+
+export type RequestChanges = Partial<Omit<GenerationRequest, "prompt" | "sampling">> & {
+  readonly prompt?: string | Prompt;
+  readonly sampling?: Partial<Sampling>;
+};
+
+export const requestOf = ({
+  prompt = "Once",
+  sampling,
+  ...some
+}: RequestChanges = {}): GenerationRequest => ({
+  id: "req-1",
+  choice: 0,
+  model: byteCard.name,
+  prompt: typeof prompt === "string" ? { kind: "text", text: prompt } : prompt,
+  sampling: { ...GREEDY, ...sampling },
+  maxTokens: 8,
+  minTokens: 0,
+  ignoreEos: false,
+  stop: [],
+  stopTokenIds: [],
+  logprobs: undefined,
+  echo: false,
+  priority: 0,
+  timeoutMs: undefined,
+  ...some,
+});
+
+export interface Answered {
+  readonly events: readonly GenerationEvent[];
+  readonly text: string;
+  readonly finished: Extract<GenerationEvent, { readonly kind: "finished" }>;
+}
+
+/** Reads an answer to its end; rejects as its iterator does. */
+export async function readAll(answer: AsyncIterable<GenerationEvent>): Promise<Answered> {
+  const events: GenerationEvent[] = [];
+  for await (const event of answer) events.push(event);
+  const text = events.map((event) => (event.kind === "text" ? event.text : "")).join("");
+  const last = events.at(-1);
+  if (last?.kind !== "finished") throw new Error(`the answer ends with ${last?.kind}`);
+  return { events, text, finished: last };
+}
+
+export interface EngineScript {
+  readonly lanes?: readonly LaneScript[];
+  readonly limits?: Partial<LaneLimits>;
+  readonly codec?: Partial<TextCodec>;
+  readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+export function scriptedEngine({ lanes: scripts = [{}], limits, codec, sleep }: EngineScript = {}) {
+  const clock = new FakeClock();
+  const lanes = scripts.map((script) => new ScriptedLane(script));
+  const incidents: LaneIncident[] = [];
+  const engine = new LocalEngine(
+    {
+      clock,
+      card: byteCard,
+      codec: { ...byteCodec, ...codec },
+      lanes,
+      report: (incident) => incidents.push(incident),
+      sleep: sleep ?? (async () => undefined),
+    },
+    laneLimits(limits),
+  );
+  const ask = (changes: RequestChanges = {}, signal: AbortSignal = new AbortController().signal) =>
+    engine.generate(requestOf(changes), signal);
+  const answer = (changes: RequestChanges = {}) => readAll(ask(changes));
+  /** Sequences of all lanes that run or wait. */
+  const load = (): number =>
+    engine.snapshots().reduce((sum, lane) => sum + lane.slotsUsed + lane.waiting.length, 0);
+  /** What does not hold of the schedulers now. */
+  const breaches = (): readonly string[] => engine.snapshots().flatMap(violations);
+  const [lane] = lanes as [ScriptedLane];
+  return { engine, clock, lane, lanes, incidents, ask, answer, load, breaches };
+}
+
+/** Whatever can go on without an outside event has gone on. */
+export async function settled(): Promise<void> {
+  for (let turns = 0; turns < 20; turns += 1) await turn();
+}
