@@ -1,0 +1,35 @@
+/** `npm run bench -- WHICH [options]`: comparisons and load tests. Each prints what it did and appends its figures. */
+import { HELP as PEERS_HELP, runPeers } from "./peers/peers.ts";
+
+interface Bench {
+  readonly help: string;
+  run(args: readonly string[]): Promise<void>;
+}
+
+const BENCHES: Readonly<Record<string, Bench>> = {
+  peers: { help: PEERS_HELP, run: runPeers },
+};
+
+async function main([which = "", ...args]: readonly string[]): Promise<number> {
+  const bench = BENCHES[which];
+  if (bench === undefined) {
+    const known = Object.keys(BENCHES).join(", ");
+    console.error(
+      `npm run bench -- WHICH [options], where WHICH is one of ${known}; --help after it lists its options`,
+    );
+    return 2;
+  }
+  if (args.includes("--help")) {
+    console.log(bench.help);
+    return 0;
+  }
+  try {
+    await bench.run(args);
+    return 0;
+  } catch (error) {
+    console.error(error instanceof Error ? (error.stack ?? error.message) : error);
+    return 1;
+  }
+}
+
+process.exit(await main(process.argv.slice(2)));
