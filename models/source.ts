@@ -1,7 +1,13 @@
 /** What the compiler reads, whatever file it stands in: named tensors, a configuration, a tokenizer. */
 
-/** Element types that are read without loss. Q8_0 and Q4_0: blocks of 32 with one f16 scale (GGUF). */
-export type TensorType = "F32" | "F16" | "BF16" | "Q8_0" | "Q4_0";
+/**
+ * Element types that are read without loss. Of GGUF: Q8_0 and Q4_0, blocks of 32 with one f16 scale; Q4_K, Q5_K and Q6_K,
+ * blocks of 256 with scales of their own inside.
+ */
+export type TensorType = "F32" | "F16" | "BF16" | "Q8_0" | "Q4_0" | KType;
+
+/** Types whose blocks no kernel of ours takes: dequantised, then stored in another form. */
+export type KType = "Q4_K" | "Q5_K" | "Q6_K";
 
 export interface TensorInfo {
   readonly name: string;

@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { type GgufValue, type TensorToWrite, writeGguf } from "../models/formats/gguf-writer.ts";
 import type { TensorType } from "../models/source.ts";
 import { randomVocabulary, type VocabularyOptions } from "./random-vocabulary.ts";
+import { EMBEDDING, FILE_TYPE, typeOf, type WeightType } from "./weight-types.ts";
 
 interface Shape {
   readonly architecture: "llama" | "qwen2" | "qwen3";
@@ -69,6 +70,8 @@ export const SHAPES = {
     ...{ vocab: 151_936, context: 40_960 },
   },
   "tiny-llama": { ...llama, ...tiny, headDim: 32, pre: "gpt-2" },
+  // Every width is a multiple of 256, as the K-quants need it.
+  "tiny-llama-256": { ...llama, ...tiny, hidden: 256, feedForward: 512, pre: "gpt-2" },
   "tiny-qwen2": { ...qwen2, ...tiny, headDim: 32 },
   // Heads wider than hidden / heads, as in the real one.
   "tiny-qwen3": { ...qwen3, ...tiny, headDim: 64 },
@@ -77,8 +80,8 @@ export type ShapeName = keyof typeof SHAPES;
 
 export interface RandomModelOptions {
   readonly shape: ShapeName;
-  /** Of all matrices and the embedding; norms and biases are F32. */
-  readonly type: TensorType;
+  /** Of all matrices and the embedding, or the recipe that chooses them; norms and biases are F32. */
+  readonly type: WeightType;
   readonly out: string;
   readonly seed?: number;
   readonly layers?: number;
@@ -95,9 +98,6 @@ export function makeRandomModel(options: RandomModelOptions): void {
   const metadata = [...geometry(options, shape), ...randomVocabulary({ size: shape.vocab, pre: shape.pre })];
   writeGguf(options.out, metadata, tensors(shape, options.type, options.seed ?? 1));
 }
-
-/** `general.file_type` (source: `llama_ftype` in llama.h). */
-const FILE_TYPE: Readonly<Record<TensorType, number>> = { F32: 0, F16: 1, Q4_0: 2, Q8_0: 7, BF16: 32 };
 
 function geometry(options: RandomModelOptions, shape: Shape): readonly (readonly [string, GgufValue])[] {
   const { architecture } = shape;
@@ -136,10 +136,13 @@ const LOGIT_SPREAD = 3;
  * Matrices spread by 1/√fan-in, so that every product keeps the size of its input. The embedding is small against what
  * the layers add: being tied to the output, it would else make every token its own likeliest successor.
  */
-function tensors(shape: Shape, type: TensorType, seed: number): TensorToWrite[] {
+function tensors(shape: Shape, type: WeightType, seed: number): TensorToWrite[] {
   const { hidden, feedForward, heads, kvHeads, headDim, layers, vocab } = shape;
   const matrix = (name: string, outputs: number, inputs: number, gain = 1): TensorToWrite =>
-    random(name, type, [outputs, inputs], seed, { mean: 0, spread: gain / Math.sqrt(inputs) });
+    random(name, typeOf(name, type, layers), [outputs, inputs], seed, {
+      mean: 0,
+      spread: gain / Math.sqrt(inputs),
+    });
   const norm = (name: string, size: number, mean = 1): TensorToWrite =>
     random(name, "F32", [size], seed, { mean, spread: 0.05 * mean });
   const bias = (name: string, size: number): TensorToWrite =>
@@ -172,7 +175,10 @@ function tensors(shape: Shape, type: TensorType, seed: number): TensorToWrite[] 
     ];
   };
   return [
-    random("token_embd.weight", type, [vocab, hidden], seed, { mean: 0, spread: EMBEDDING_SPREAD }),
+    random(EMBEDDING, typeOf(EMBEDDING, type, layers), [vocab, hidden], seed, {
+      mean: 0,
+      spread: EMBEDDING_SPREAD,
+    }),
     norm("output_norm.weight", hidden, LOGIT_SPREAD / (EMBEDDING_SPREAD * Math.sqrt(hidden))),
     ...Array.from({ length: layers }, (_, index) => layer(index)).flat(),
   ];
@@ -234,7 +240,7 @@ function smallFastCounter(seed: number, name: string): () => number {
   return next;
 }
 
-const TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0"] as const;
+const TYPES = Object.keys(FILE_TYPE) as readonly WeightType[];
 
 function wholeNumber(name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;

@@ -1,11 +1,12 @@
 /**
  * Stored bytes to floats. Q8_0 and Q4_0 are blocks of 32 values with one half-precision scale d in front:
  * Q8_0 is d·q with q an int8; Q4_0 is d·(q − 8), byte i of 16 holding value i low and value i + 16 high
- * (source: `block_q8_0`, `block_q4_0` in llama.cpp's ggml-common.h).
+ * (source: `block_q8_0`, `block_q4_0` in llama.cpp's ggml-common.h). The blocks of 256 are in k-blocks.ts.
  */
 import type { TensorType } from "../source.ts";
 import { bf16ToF32, f16ToF32, halfToNumber } from "./floats.ts";
 import { TYPE_LAYOUT } from "./ggml-types.ts";
+import { dequantiseK } from "./k-blocks.ts";
 
 const BLOCK = 32;
 
@@ -25,6 +26,10 @@ export function dequantise(type: TensorType, bytes: Uint8Array): Float32Array<Ar
       return dequantiseQ8(bytes);
     case "Q4_0":
       return dequantiseQ4(bytes);
+    case "Q4_K":
+    case "Q5_K":
+    case "Q6_K":
+      return dequantiseK(type, bytes);
   }
 }
 

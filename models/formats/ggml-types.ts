@@ -1,5 +1,5 @@
 /** The element types of ggml: their names for messages, and how the ones that we read lie in memory. */
-import type { TensorType } from "../source.ts";
+import type { KType, TensorType } from "../source.ts";
 
 /** By their number in the file; source: `enum ggml_type` in llama.cpp's ggml.h. Numbers 4 and 5 were withdrawn. */
 const NAMES: readonly string[] = [
@@ -26,9 +26,14 @@ export const TYPE_LAYOUT: Readonly<Record<TensorType, TypeLayout>> = {
   BF16: { blockElements: 1, blockBytes: 2 },
   Q8_0: { blockElements: 32, blockBytes: 34 },
   Q4_0: { blockElements: 32, blockBytes: 18 },
+  Q4_K: { blockElements: 256, blockBytes: 144 },
+  Q5_K: { blockElements: 256, blockBytes: 176 },
+  Q6_K: { blockElements: 256, blockBytes: 210 },
 };
 
 export const SUPPORTED_TYPES = Object.keys(TYPE_LAYOUT) as readonly TensorType[];
+
+export const isKType = (type: TensorType): type is KType => TYPE_LAYOUT[type].blockElements === 256;
 
 /** undefined: a type that we do not read. */
 export const supportedType = (type: number): TensorType | undefined =>

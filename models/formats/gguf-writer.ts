@@ -1,7 +1,7 @@
 /** Writes GGUF v3, tensor by tensor and piece by piece: memory stays at one piece, whatever the file's size. */
 import { closeSync, openSync, writeSync } from "node:fs";
 import type { TensorType } from "../source.ts";
-import { byteLengthOf, ggmlTypeNumber } from "./ggml-types.ts";
+import { byteLengthOf, ggmlTypeNumber, TYPE_LAYOUT } from "./ggml-types.ts";
 import { VALUE_TYPE } from "./gguf-values.ts";
 import { quantise } from "./quantise.ts";
 
@@ -29,15 +29,16 @@ const ALIGNMENT = 32;
 const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 const elementsOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
-/** Overwrites `path`. Throws what the file system throws. */
+/** Overwrites `path`. Throws what the file system throws, and RangeError before it writes where rows are no whole blocks. */
 export function writeGguf(
   path: string,
   metadata: readonly (readonly [string, GgufValue])[],
   tensors: readonly TensorToWrite[],
 ): void {
+  const header = ggufHeader(metadata, tensors);
   const file = openSync(path, "w");
   try {
-    writeFully(file, ggufHeader(metadata, tensors));
+    writeFully(file, header);
     for (const tensor of tensors) {
       let written = 0;
       for (const piece of tensor.pieces()) {
@@ -59,7 +60,7 @@ function writeFully(file: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
 }
 
-/** Everything before the tensors' bytes, padded to where they begin. */
+/** Everything before the tensors' bytes, padded to where they begin. Throws RangeError where rows are no whole blocks. */
 export function ggufHeader(
   metadata: readonly (readonly [string, GgufValue])[],
   tensors: readonly TensorPlan[],
@@ -75,6 +76,12 @@ export function ggufHeader(
   }
   let offset = 0;
   for (const { name, shape, type } of tensors) {
+    const { blockElements } = TYPE_LAYOUT[type];
+    const width = shape.at(-1) ?? 0;
+    if (width % blockElements !== 0)
+      throw new RangeError(
+        `${name}: rows of ${width} elements are not whole blocks of ${blockElements} (${type})`,
+      );
     out.text(name);
     out.u32(shape.length);
     for (const size of [...shape].reverse()) out.u64(size);

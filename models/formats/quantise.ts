@@ -5,6 +5,7 @@
 import type { TensorType } from "../source.ts";
 import { numberToHalf } from "./floats.ts";
 import { TYPE_LAYOUT } from "./ggml-types.ts";
+import { quantiseK } from "./k-quantise.ts";
 
 const BLOCK = 32;
 
@@ -24,6 +25,10 @@ export function quantise(type: TensorType, values: Float32Array<ArrayBuffer>): U
       return toQ8(values);
     case "Q4_0":
       return toQ4(values);
+    case "Q4_K":
+    case "Q5_K":
+    case "Q6_K":
+      return quantiseK(type, values);
   }
 }
 

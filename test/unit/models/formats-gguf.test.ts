@@ -260,9 +260,9 @@ const LIES: readonly [string, GgufClaims, RegExp][] = [
   [
     "type Q5_1",
     { tensors: [tensor({ type: 7 })] },
-    /t\.weight: type Q5_1 is not supported; supported: F32, F16, BF16, Q8_0, Q4_0/,
+    /t\.weight: type Q5_1 is not supported; supported: F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K/,
   ],
-  ["type Q4_K", { tensors: [tensor({ type: 12 })] }, /t\.weight: type Q4_K is not supported/],
+  ["type Q3_K", { tensors: [tensor({ type: 11 })] }, /t\.weight: type Q3_K is not supported/],
   [
     "an unknown type",
     { tensors: [tensor({ type: 999 })] },
@@ -272,6 +272,26 @@ const LIES: readonly [string, GgufClaims, RegExp][] = [
     "rows of half a block",
     { tensors: [tensor({ type: 8, dimensions: [16, 2] })] },
     /rows of 16 elements are not whole blocks of 32 \(Q8_0\)/,
+  ],
+  [
+    "rows of half a block of 256",
+    { tensors: [tensor({ type: 12, dimensions: [128, 2] })] },
+    /t\.weight: rows of 128 elements are not whole blocks of 256 \(Q4_K\)/,
+  ],
+  [
+    "rows of one and a half blocks of 256",
+    { tensors: [tensor({ type: 13, dimensions: [384, 2] })], data: new Uint8Array(528) },
+    /t\.weight: rows of 384 elements are not whole blocks of 256 \(Q5_K\)/,
+  ],
+  [
+    "rows one short of a block of 256",
+    { tensors: [tensor({ type: 14, dimensions: [255, 1] })], data: new Uint8Array(210) },
+    /t\.weight: rows of 255 elements are not whole blocks of 256 \(Q6_K\)/,
+  ],
+  [
+    "a block of 256 that lacks its last byte",
+    { tensors: [tensor({ type: 14, dimensions: [256, 1] })], data: new Uint8Array(209) },
+    /t\.weight: its data would end at byte \d+, the file ends/,
   ],
   ["a crooked offset", { tensors: [tensor({ offset: 4 })] }, /t\.weight: offset 4 is not a multiple of 32/],
   [

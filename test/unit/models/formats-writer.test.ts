@@ -1,6 +1,6 @@
 /** Random models: the same bytes for the same options, and readable as what they claim to be. */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { dequantise } from "../../../models/formats/blocks.ts";
@@ -61,6 +61,27 @@ describe("a random model", () => {
     };
     expect(spread("F32") * Math.sqrt(128)).toBeCloseTo(1, 1);
     expect(spread("Q8_0") / spread("F32")).toBeCloseTo(1, 3);
+  });
+
+  test("of the usual mixture has Q6_K for the embedding, and for values and downward projections of some layers", () => {
+    const { store } = openGguf(make({ shape: "tiny-llama-256", type: "Q4_K_M", layers: 6 }));
+    store.close();
+    const types = new Map([...store.tensors.values()].map(({ name, type }) => [name, type]));
+    const layersOf = (part: string): unknown[] =>
+      Array.from({ length: 6 }, (_, layer) => types.get(`blk.${layer}.${part}.weight`));
+    expect(types.get("token_embd.weight")).toBe("Q6_K");
+    const some = ["Q4_K", "Q4_K", "Q6_K", "Q4_K", "Q4_K", "Q6_K"];
+    expect([layersOf("attn_v"), layersOf("ffn_down")]).toEqual([some, some]);
+    for (const part of ["attn_q", "attn_k", "attn_output", "ffn_gate", "ffn_up"])
+      expect(new Set(layersOf(part))).toEqual(new Set(["Q4_K"]));
+  });
+
+  test("whose rows are no whole blocks is refused before anything is written", () => {
+    const out = join(folder.path, "narrow.gguf");
+    expect(() => makeRandomModel({ shape: "tiny-llama", type: "Q5_K", out })).toThrow(
+      "token_embd.weight: rows of 128 elements are not whole blocks of 256 (Q5_K)",
+    );
+    expect(existsSync(out)).toBe(false);
   });
 
   test("has a tokenizer that gives every text back, and ends where it says", () => {
