@@ -4,6 +4,15 @@ import type { TokenId } from "./brand.ts";
 export type WeightPrecision = "q4" | "q8" | "f32";
 export type KvPrecision = "f32" | "int8";
 
+/**
+ * What a graph takes and gives. `compiled`: made by weir, with lengths and wanted rows as inputs. `masked`: exported
+ * elsewhere, with an attention mask as input and logits of every position. `positionIds` and `logitsToKeep`: whether it
+ * has the inputs `position_ids` and `num_logits_to_keep`.
+ */
+export type GraphLayout =
+  | { readonly kind: "compiled" }
+  | { readonly kind: "masked"; readonly positionIds: boolean; readonly logitsToKeep: boolean };
+
 export interface ModelGeometry {
   readonly layers: number;
   readonly hidden: number;

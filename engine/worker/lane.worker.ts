@@ -42,6 +42,7 @@ function load({ model, rowsMax, slotTokens, chunkTokensMax, threads, spinning }:
   };
   const runner = new DecoderRunner({
     graphPath: model.graphPath,
+    layout: model.layout,
     arena,
     chunkTokensMax,
     session: { threads, spinning },

@@ -6,11 +6,12 @@ import { scoreTarget } from "./sampler.ts";
 
 const SLOT = 0;
 
-export function measure({ model, texts, threads }: MeasureTask): Measurement {
+export function measure({ model, texts, calibrationTexts = 0, threads }: MeasureTask): Measurement {
   const longest = Math.max(2, ...texts.map((text) => text.length));
   const { geometry } = model;
   const runner = new DecoderRunner({
     graphPath: model.graphPath,
+    layout: model.layout,
     arena: { geometry, precision: model.kv, slots: 2, capacity: longest + 2 },
     chunkTokensMax: WANTED_ROWS_MAX,
     session: { threads, spinning: true },
@@ -20,12 +21,15 @@ export function measure({ model, texts, threads }: MeasureTask): Measurement {
     const nllByText: number[] = [];
     let sum = 0;
     let tokens = 0;
-    for (const text of texts) {
+    const apart = calibrationTexts < texts.length ? calibrationTexts : 0;
+    for (const [index, text] of texts.entries()) {
       const loss = score(runner, text);
       nllByText.push(loss / (text.length - 1));
-      sum += loss;
-      tokens += text.length - 1;
-      if (model.kv !== "f32") continue;
+      if (index >= apart) {
+        sum += loss;
+        tokens += text.length - 1;
+      }
+      if (model.kv !== "f32" || (apart > 0 && index >= apart)) continue;
       for (const [layer, seen] of largest.entries()) {
         seen.key = Math.max(seen.key, runner.largest(layer, 0, SLOT, text.length));
         seen.value = Math.max(seen.value, runner.largest(layer, 1, SLOT, text.length));

@@ -1,10 +1,12 @@
 /** What crosses the thread border of a lane: plain data only. Types alone, so the main side may import this file. */
-import type { KvPrecision, ModelGeometry } from "../core/model.ts";
+import type { GraphLayout, KvPrecision, ModelGeometry } from "../core/model.ts";
 import type { StepOutcome, StepPlan } from "../core/step.ts";
 
 export interface LaneModel {
   /** The compiled graph; its weights lie beside it. */
   readonly graphPath: string;
+  /** Without it the graph is one of weir's own. */
+  readonly layout?: GraphLayout | undefined;
   readonly geometry: ModelGeometry;
   readonly kv: KvPrecision;
 }
@@ -26,15 +28,17 @@ export interface MeasureTask {
   readonly model: LaneModel;
   /** Token ids; each text is at least two tokens long and is run on its own. */
   readonly texts: readonly (readonly number[])[];
+  /** The first so many texts show how large the cache gets; only the others are scored into `nll`, unless none is left. */
+  readonly calibrationTexts?: number;
   readonly threads: number;
 }
 
 export interface Measurement {
-  /** Mean negative log-likelihood of each token after the first, in nats. */
+  /** Mean negative log-likelihood of each token after the first, in nats, over the texts that are no calibration. */
   readonly nll: number;
-  /** Tokens that were scored. */
+  /** Tokens that `nll` is the mean of. */
   readonly tokens: number;
-  /** The same, text by text. */
+  /** The same for every text. */
   readonly nllByText: readonly number[];
   /** The largest magnitudes in each layer's cache; empty unless the cache is f32. */
   readonly largest: readonly { readonly key: number; readonly value: number }[];
