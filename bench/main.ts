@@ -1,5 +1,8 @@
 /** `npm run bench -- WHICH [options]`: comparisons and load tests. Each prints what it did and appends its figures. */
+import { HELP as CHUNKING_HELP, runChunking } from "./load/chunking.ts";
+import { HELP as OVERHEAD_HELP, runServeOverhead } from "./load/serve-overhead.ts";
 import { HELP as PEERS_HELP, runPeers } from "./peers/peers.ts";
+import { HELP as REPORT_HELP, runReport } from "./report.ts";
 
 interface Bench {
   readonly help: string;
@@ -8,6 +11,9 @@ interface Bench {
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   peers: { help: PEERS_HELP, run: runPeers },
+  "serve-overhead": { help: OVERHEAD_HELP, run: runServeOverhead },
+  chunking: { help: CHUNKING_HELP, run: runChunking },
+  report: { help: REPORT_HELP, run: runReport },
 };
 
 async function main([which = "", ...args]: readonly string[]): Promise<number> {
