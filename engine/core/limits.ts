@@ -14,7 +14,7 @@ export interface LaneLimits {
   readonly chunkTokensMin: number;
   /**
    * While rows decode, a step with a chunk may take at most this many times a step without; the chunk is sized from
-   * measured times to keep to it.
+   * measured times to keep to it. Where further prompts wait for free slots, it may grow to four times this.
    */
   readonly interTokenStretchMax: number;
   /** Sequences waiting for a slot; one more is refused with `overloaded`. */

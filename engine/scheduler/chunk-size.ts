@@ -5,6 +5,8 @@
  *
  *   regular   as many as keep  decodeMs(n) + chunkMs <= interTokenStretchMax * decodeMs(n)  by measured costs, at least
  *             chunkTokensMin; so the usual gap between two tokens of a row stays within the bound.
+ *   crowd     while further prompts wait for slots that are free, the bound is stretched with their number: a row that
+ *             joins a step later costs everybody more than a longer step (the batch runs half empty meanwhile).
  *   burst     where prompts cannot be done within PREFILL_STRETCH times their time alone that way (the weights are
  *             read for a few tokens only, over and over), one step in 1 / BURST_SHARE takes a chunk just large enough
  *             for that: the p95 of the gaps does not see it. Such a step takes at most BURST_STRETCH times the bound.
@@ -29,6 +31,9 @@ const BURST_STRETCH = 4;
 /** Debt from steps that were over the bound by noise: at most this many bursts are lost to it. */
 const DEBT_MAX = 2;
 
+/** With others waiting for free slots, the bound may grow to this many times itself. */
+const CROWD_STRETCH_MAX = 4;
+
 /** A chunk's time may vary by this much without being news. */
 const NOISE = 1.2;
 
@@ -41,6 +46,8 @@ export interface ChunkAsk {
   readonly start: number;
   /** Every row of the chunk goes through the head, which costs more. */
   readonly scored: boolean;
+  /** Further prompts that could have a slot now. */
+  readonly queued: number;
   /** Since the prompt got its slot, in ms. */
   readonly elapsedMs: number;
 }
@@ -77,7 +84,8 @@ export class ChunkSizer {
     const cost = this.#costOf(ask.scored);
     const fitting = (stretch: number): number =>
       decodeMs === undefined ? 0 : (cost.tokensWithin((stretch - 1) * decodeMs, ask.start) ?? 0);
-    const regular = Math.min(most, Math.max(chunkTokensMin, rounded(fitting(interTokenStretchMax))));
+    const crowd = Math.min(CROWD_STRETCH_MAX, 1 + ask.queued / ask.rows);
+    const regular = Math.min(most, Math.max(chunkTokensMin, rounded(fitting(crowd * interTokenStretchMax))));
     if (this.#credit < 1 || decodeMs === undefined) return regular;
     const burstMax = Math.min(most, rounded(fitting(BURST_STRETCH * interTokenStretchMax)));
     return Math.max(regular, Math.min(burstMax, this.#burst(ask, regular, decodeMs)));

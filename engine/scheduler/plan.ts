@@ -21,6 +21,10 @@
  * prompt beside 4 rows, some bursts are needed, and both wishes come true (test/simulation/scheduler-
  * latency.test.ts).
  *
+ * All this is about one prompt beside running rows. While more prompts wait and slots are free, throughput is at stake
+ * too: 16 clients with 256-token prompts and 64-token answers would settle at 2 to 4 running rows, since rows finish as
+ * fast as small chunks let new ones in. So the bound is stretched by 1 + waiting / rows, up to 4 times.
+ *
  * Where both wishes cannot be had, the bound on the rows comes first, but a chunk never gets smaller than
  * chunkTokensMin: below it, the weights would be read for next to nothing.
  */

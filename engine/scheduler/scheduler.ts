@@ -215,6 +215,7 @@ export class Scheduler {
       prompt: prompt.length,
       start: live.computed,
       scored,
+      queued: Math.min(this.waitingCount, this.#limits.rowsMax - rows - 1),
       elapsedMs: now - live.startedAt,
     };
     return prefillChunk(live, this.#sizer.tokens(ask));

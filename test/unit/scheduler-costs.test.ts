@@ -135,6 +135,7 @@ describe("the size of a chunk", () => {
     prompt: 1_500,
     start: 0,
     scored: false,
+    queued: 0,
     elapsedMs: 0,
     ...some,
   });
@@ -205,6 +206,21 @@ describe("the size of a chunk", () => {
     const { decode, chunk } = QUICK_START;
     expect(chunk(count)).toBeLessThanOrEqual(decode(rows) * 1.01);
     expect(chunk(count + 4)).toBeGreaterThan(decode(rows)); // sizes go by 4 at most here
+  });
+
+  test("grows with the prompts that wait for free slots, up to four times the bound", () => {
+    const sizer = new ChunkSizer(LIMITS);
+    teach(sizer, QUICK_START);
+    spend(sizer);
+    const { decode, chunk } = QUICK_START;
+    const stretch = (queued: number): number =>
+      (decode(4) + chunk(sizer.tokens(ask({ queued })))) / decode(4);
+    expect(stretch(0)).toBeLessThanOrEqual(2.02);
+    expect(stretch(4)).toBeGreaterThan(3.4);
+    expect(stretch(4)).toBeLessThanOrEqual(4.04);
+    expect(stretch(12)).toBeGreaterThan(7);
+    expect(stretch(100)).toBe(stretch(12));
+    expect(stretch(12)).toBeLessThanOrEqual(8.08);
   });
 
   test("is never below the least, though the bound is lost by it", () => {
