@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { KvPrecision } from "../engine/core/model.ts";
 import { measureInWorker } from "../engine/lanes/worker-lane.ts";
-import { CALIBRATION_TEXTS } from "../models/compile/calibration-text.ts";
+import { CALIBRATION_TEXTS, HELD_OUT_TEXTS } from "../models/compile/calibration-text.ts";
 import { type CacheMeasurement, type CompileOptions, compileModel } from "../models/compile/compile.ts";
 import { GRAPH_NAME, INT8_GRAPH_NAME, MANIFEST_NAME, Manifest } from "../models/manifest.ts";
 import type { ModelSource } from "../models/source.ts";
@@ -28,9 +28,15 @@ export function compileCalibrated(
   const texts = CALIBRATION_TEXTS.map((text) =>
     tokenizer.encode(text, { addSpecial: true }).slice(0, CALIBRATION_TOKENS_MAX),
   ).filter((tokens) => tokens.length > 1);
+  const calibrationTexts = texts.length - HELD_OUT_TEXTS;
   const measureCache = async (folder: string, kv: KvPrecision): Promise<CacheMeasurement> => {
     const { geometry } = Manifest.parse(JSON.parse(readFileSync(join(folder, MANIFEST_NAME), "utf8")));
-    return measureInWorker({ model: { graphPath: graphPath(folder, kv), geometry, kv }, texts, threads });
+    return measureInWorker({
+      model: { graphPath: graphPath(folder, kv), geometry, kv },
+      texts,
+      calibrationTexts,
+      threads,
+    });
   };
-  return compileModel(source, texts.length === 0 ? options : { ...options, measureCache });
+  return compileModel(source, calibrationTexts < 1 ? options : { ...options, measureCache });
 }

@@ -1,6 +1,6 @@
 /**
  * What the cache's scales are calibrated on, and its loss measured with: a little of everything that a workplace writes.
- * Self-made, so that no licence travels with a compiled model. The last text is held out: its loss is the one reported.
+ * Self-made, so that no licence travels with a compiled model. The last texts are held out: only they are scored.
  */
 export const CALIBRATION_TEXTS: readonly string[] = [
   `Minutes of the weekly planning meeting, 14 March. Present: Amara, Jonas, Li Wei, Priya. Jonas reported that the import of
@@ -41,3 +41,6 @@ A: Three hours and thirty-five minutes.
 Summary: the staging database had stopped accepting writes because old backups filled its disk. Marcus removed them, will add an
 alert at 80 percent, and proposes by tomorrow noon to keep backups in object storage instead.`,
 ];
+
+/** So many from the end are for measuring the loss, the others for the scales. */
+export const HELD_OUT_TEXTS = 2;
