@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { type GgufValue, type TensorToWrite, writeGguf } from "../models/formats/gguf-writer.ts";
 import type { TensorType } from "../models/source.ts";
 import { randomVocabulary, type VocabularyOptions } from "./random-vocabulary.ts";
-import { EMBEDDING, FILE_TYPE, typeOf, type WeightType } from "./weight-types.ts";
+import { EMBEDDING, FILE_TYPE, HEAD, typeOf, type WeightType } from "./weight-types.ts";
 
 interface Shape {
   readonly architecture: "llama" | "qwen2" | "qwen3";
@@ -82,6 +82,8 @@ export interface RandomModelOptions {
   readonly shape: ShapeName;
   /** Of all matrices and the embedding, or the recipe that chooses them; norms and biases are F32. */
   readonly type: WeightType;
+  /** Gives the embedding a type of its own, and the output a matrix of its own of `type`; else both are one. */
+  readonly embeddingType?: TensorType;
   readonly out: string;
   readonly seed?: number;
   readonly layers?: number;
@@ -96,7 +98,7 @@ export function makeRandomModel(options: RandomModelOptions): void {
     vocab: options.vocab ?? named.vocab,
   };
   const metadata = [...geometry(options, shape), ...randomVocabulary({ size: shape.vocab, pre: shape.pre })];
-  writeGguf(options.out, metadata, tensors(shape, options.type, options.seed ?? 1));
+  writeGguf(options.out, metadata, tensors(shape, options));
 }
 
 function geometry(options: RandomModelOptions, shape: Shape): readonly (readonly [string, GgufValue])[] {
@@ -136,13 +138,15 @@ const LOGIT_SPREAD = 3;
  * Matrices spread by 1/√fan-in, so that every product keeps the size of its input. The embedding is small against what
  * the layers add: being tied to the output, it would else make every token its own likeliest successor.
  */
-function tensors(shape: Shape, type: WeightType, seed: number): TensorToWrite[] {
+function tensors(shape: Shape, { type, embeddingType, seed = 1 }: RandomModelOptions): TensorToWrite[] {
   const { hidden, feedForward, heads, kvHeads, headDim, layers, vocab } = shape;
   const matrix = (name: string, outputs: number, inputs: number, gain = 1): TensorToWrite =>
     random(name, typeOf(name, type, layers), [outputs, inputs], seed, {
       mean: 0,
       spread: gain / Math.sqrt(inputs),
     });
+  const vocabulary = (name: string, stored: TensorType): TensorToWrite =>
+    random(name, stored, [vocab, hidden], seed, { mean: 0, spread: EMBEDDING_SPREAD });
   const norm = (name: string, size: number, mean = 1): TensorToWrite =>
     random(name, "F32", [size], seed, { mean, spread: 0.05 * mean });
   const bias = (name: string, size: number): TensorToWrite =>
@@ -175,10 +179,8 @@ function tensors(shape: Shape, type: WeightType, seed: number): TensorToWrite[] 
     ];
   };
   return [
-    random(EMBEDDING, typeOf(EMBEDDING, type, layers), [vocab, hidden], seed, {
-      mean: 0,
-      spread: EMBEDDING_SPREAD,
-    }),
+    vocabulary(EMBEDDING, embeddingType ?? typeOf(EMBEDDING, type, layers)),
+    ...(embeddingType === undefined ? [] : [vocabulary(HEAD, typeOf(HEAD, type, layers))]),
     norm("output_norm.weight", hidden, LOGIT_SPREAD / (EMBEDDING_SPREAD * Math.sqrt(hidden))),
     ...Array.from({ length: layers }, (_, index) => layer(index)).flat(),
   ];

@@ -11,14 +11,16 @@ export const FILE_TYPE: Readonly<Record<WeightType, number>> = {
 };
 
 export const EMBEDDING = "token_embd.weight";
+/** Only where the embedding is not the output as well. */
+export const HEAD = "output.weight";
 
 /**
- * Q4_K_M gives Q6_K to the embedding that is also the head, and to values and downward projections of the first and last
- * eighth of the layers and of every third between (source: `llama_tensor_get_type`, `use_more_bits` in llama-quant.cpp).
+ * Q4_K_M gives Q6_K to the output, and to values and downward projections of the first and last eighth of the layers and of
+ * every third between (source: `llama_tensor_get_type`, `use_more_bits` in llama-quant.cpp).
  */
 export function typeOf(tensor: string, type: WeightType, layers: number): TensorType {
   if (type !== "Q4_K_M") return type;
-  if (tensor === EMBEDDING) return "Q6_K";
+  if (tensor === EMBEDDING || tensor === HEAD) return "Q6_K";
   const [, index, part] = /^blk\.(\d+)\.(.*)\.weight$/.exec(tensor) ?? [];
   if (part !== "attn_v" && part !== "ffn_down") return "Q4_K";
   const layer = Number(index);
