@@ -37,6 +37,19 @@ export const Manifest = z.strictObject({
     block: z.union([z.literal(0), z.literal(32), z.literal(64), z.literal(128)]),
     /** True where the compiled weights equal the source's bit for bit after dequantising. */
     lossless: z.boolean(),
+    /** Tensors of the source in blocks that no kernel takes, by type: how many became what, and how far they moved. */
+    requantised: z
+      .array(
+        z.strictObject({
+          type: z.enum(["Q4_K", "Q5_K", "Q6_K"]),
+          tensors: positive,
+          weights: z.enum(["q4", "q8"]),
+          block: z.union([z.literal(32), z.literal(64), z.literal(128)]),
+          /** Root mean square of the change over that of the values. */
+          error: z.number().min(0),
+        }),
+      )
+      .optional(),
     /** The cache that is used unless the configuration says otherwise. */
     kv: z.enum(["f32", "int8"]),
     /** One pair of scales a layer; empty where there is no int8 graph. */

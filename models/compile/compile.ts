@@ -19,13 +19,13 @@ import {
 import type { ModelSource } from "../source.ts";
 import { buildDecoderGraph, type CacheScale, type StoredDecoder } from "./decoder.ts";
 import { storeDecoder } from "./store.ts";
-import { type MatrixPrecision, nativePrecision, WeightWriter } from "./weights.ts";
+import { keptPrecision, type MatrixPrecision, nativePrecision, WeightWriter } from "./weights.ts";
 
 export const COMPILER = "weir-compiler 1";
 
 export interface CompileOptions {
   readonly name: string;
-  /** Undefined: a GGUF keeps its own bits and block, anything else becomes q8. */
+  /** Undefined: a GGUF keeps its own bits and block (K-quants, which cannot, become q8), anything else becomes q8. */
   readonly quant: WeightPrecision | undefined;
   readonly block: 32 | 64 | 128 | undefined;
   readonly kv: "auto" | KvPrecision;
@@ -75,12 +75,13 @@ export async function compileModel(original: ModelSource, options: CompileOption
     JSON.stringify(source.tokenizer.tokenizerConfig),
   );
   writeGraph(stored, options, undefined);
-  const draft = await describe(source, spec, options, stored, writer.lossless);
+  const draft = await describe(source, spec, options, stored, writer);
   return finish(await chooseCache(draft, stored, options), options.outDir);
 }
 
 function precisionOf(source: ModelSource, options: CompileOptions, tensor: string): MatrixPrecision {
-  const native = nativePrecision(source.store.tensors.get(tensor)?.type ?? "F32");
+  const type = source.store.tensors.get(tensor)?.type ?? "F32";
+  const native = nativePrecision(type);
   switch (options.quant) {
     case "f32":
       return { bits: 32, block: 0 };
@@ -89,7 +90,9 @@ function precisionOf(source: ModelSource, options: CompileOptions, tensor: strin
     case "q8":
       return { bits: 8, block: options.block ?? 32 };
     case undefined:
-      return source.kind === "gguf" ? native : { bits: 8, block: options.block ?? 32 };
+      return source.kind === "gguf"
+        ? keptPrecision(type, options.block)
+        : { bits: 8, block: options.block ?? 32 };
   }
 }
 
@@ -112,7 +115,7 @@ async function describe(
   spec: DecoderSpec,
   options: CompileOptions,
   stored: StoredDecoder,
-  lossless: boolean,
+  { lossless, requantised }: Pick<WeightWriter, "lossless" | "requantised">,
 ): Promise<Manifest> {
   const { down } = stored.layers[0] ?? { down: stored.head };
   const quantised = down.kind === "blocks" ? down : undefined;
@@ -127,6 +130,7 @@ async function describe(
       weights: quantised === undefined ? "f32" : quantised.bits === 4 ? "q4" : "q8",
       block: (quantised?.block ?? 0) as 0 | 32 | 64 | 128,
       lossless,
+      ...(requantised.length === 0 ? {} : { requantised }),
       kv: "f32",
       kvScales: [],
     },

@@ -4,11 +4,12 @@
  */
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { dequantise } from "../formats/blocks.ts";
-import { byteLengthOf } from "../formats/ggml-types.ts";
+import { byteLengthOf, isKType } from "../formats/ggml-types.ts";
 import { ModelFileError, type ModelSource, type TensorInfo, type TensorType } from "../source.ts";
 import type { ExternalTensor } from "./onnx.ts";
 import { type Bits, type QuantisedRows, quantiseRows } from "./quantise.ts";
 import { GGUF_BLOCK, repackBlocks } from "./repack.ts";
+import { type Requantised, RequantisedTally } from "./requantised.ts";
 
 /** How one matrix is stored. `bits` 32 = plain f32. */
 export interface MatrixPrecision {
@@ -52,6 +53,7 @@ export class WeightWriter {
   readonly #source: ModelSource;
   readonly #file: number;
   readonly #onWritten: (bytes: number) => void;
+  readonly #requantised = new RequantisedTally();
   #offset = 0;
   #changed = false;
 
@@ -64,6 +66,11 @@ export class WeightWriter {
   /** True while every matrix written so far equals its source bit for bit once dequantised. */
   get lossless(): boolean {
     return !this.#changed;
+  }
+
+  /** K-quants that were written in blocks of another kind so far. */
+  get requantised(): Requantised[] {
+    return this.#requantised.list();
   }
 
   info(name: string): TensorInfo {
@@ -130,6 +137,7 @@ export class WeightWriter {
       const info = this.expectMatrix(part, this.info(part).shape[0] ?? 0, width);
       for (const [from, count] of slices(info.shape[0] ?? 0, width)) {
         const quantised = this.#quantised(info, from, count, width, bits, block);
+        this.#requireFinite(part, quantised.scales);
         scales.set(quantised.scales, (done + from) * perRow);
         this.#append(quantised.data);
       }
@@ -170,7 +178,9 @@ export class WeightWriter {
   rows(name: string, from: number, count: number, width: number): Float32Array<ArrayBuffer> {
     const { type } = this.info(name);
     const start = byteLengthOf(type, from * width);
-    return dequantise(type, this.#source.store.read(name, start, byteLengthOf(type, count * width)));
+    const values = dequantise(type, this.#source.store.read(name, start, byteLengthOf(type, count * width)));
+    this.#requireFinite(name, values);
+    return values;
   }
 
   close(): void {
@@ -194,7 +204,18 @@ export class WeightWriter {
       );
     }
     this.#changed = true;
-    return quantiseRows(this.rows(info.name, from, count, width), width, bits, block);
+    const rows = this.rows(info.name, from, count, width);
+    const quantised = quantiseRows(rows, width, bits, block);
+    this.#requantised.add(info, rows, width, { bits, block, ...quantised });
+    return quantised;
+  }
+
+  /** One such weight would make every answer nothing but NaN. */
+  #requireFinite(name: string, values: Float32Array): void {
+    let nothing = 0;
+    for (let i = 0; i < values.length; i += 1) nothing += (values[i] as number) * 0;
+    if (nothing === 0) return;
+    throw new ModelFileError(this.#source.path, name, "holds values that are no finite numbers");
   }
 
   #align(): number {
@@ -227,6 +248,17 @@ export function nativePrecision(type: TensorType): MatrixPrecision {
     default:
       return { bits: 32, block: 0 };
   }
+}
+
+/**
+ * What a GGUF's tensor becomes where nothing was asked for: its own bits and block, without loss. K-quants have no such
+ * form, and are requantised to 8 bits, Q4_K too. Measured on normal random weights, root mean square: 8 bits move the
+ * values by 0.5 %, 4 bits by 8.3 to 8.8 %. Q4_K itself is 7.8 % away from what it was made of: 8 bits leave that at 7.8 %,
+ * 4 bits make it 11.4 %, worse than a plain Q4_0 (8.6 %), which nobody expects who chose Q4_K. The price is memory: 9 bits
+ * a weight instead of 4.5 to 6.6; `--quant q4` has 5.
+ */
+export function keptPrecision(type: TensorType, block: number | undefined): MatrixPrecision {
+  return isKType(type) ? { bits: 8, block: block ?? GGUF_BLOCK } : nativePrecision(type);
 }
 
 const isSameBlocks = (type: TensorType, bits: Bits, block: number): boolean =>

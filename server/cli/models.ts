@@ -221,8 +221,25 @@ function announce(manifest: Manifest, terminal: Terminal): void {
   terminal.out(
     `${name} is installed: ${manifest.architecture}, ${precision.weights}${block}${kept}, ${precision.kv} cache.`,
   );
+  if (precision.requantised !== undefined) terminal.out(requantisedSentence(precision.requantised));
   if (licence !== undefined) terminal.out(`Its licence: ${licence}`);
   terminal.out(
     `It answers requests with "model": ${JSON.stringify(name)}; a running server finds it by itself.`,
+  );
+}
+
+type Requantised = NonNullable<Manifest["precision"]["requantised"]>;
+
+/** What became of weights that could not be kept as they are, how far off they are, and what to do instead. */
+function requantisedSentence(changes: Requantised): string {
+  const counts = changes.map(({ tensors, type }) => `${tensors} ${type}`).join(" and ");
+  const many = changes.length > 1 || changes[0]?.tensors !== 1;
+  const [{ weights, block } = { weights: "q8", block: 32 }] = changes;
+  const percent = 100 * Math.max(...changes.map(({ error }) => error));
+  const smaller =
+    weights === "q8" ? ", `--quant q4` takes about half the memory in steps 16 times as wide" : "";
+  return (
+    `Its ${counts} ${many ? "tensors" : "tensor"} became ${weights} block ${block}, which rounds their values once more ` +
+    `(by ${percent.toPrecision(2)} %, root mean square); \`--quant f32\` keeps them exactly${smaller}.`
   );
 }
