@@ -61,9 +61,9 @@ export class ModelShelf {
     );
   }
 
-  /** True while any sequence runs or waits. */
+  /** True while any request runs or waits. */
   get busy(): boolean {
-    return this.laneStats().some((lane) => lane.running + lane.waiting > 0);
+    return [...this.#open.keys()].some((engine) => engine.answering > 0);
   }
 
   #entry(model: UsableModel): ModelEntry {

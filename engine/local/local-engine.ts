@@ -57,6 +57,11 @@ export class LocalEngine implements Generator {
     return this.#replicas.map(({ scheduler }) => scheduler.snapshot());
   }
 
+  /** Requests that run or wait, on all lanes. */
+  get answering(): number {
+    return this.#replicas.reduce((sum, { answers }) => sum + answers.size, 0);
+  }
+
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent> {
     if (signal.aborted) throw new WeirError("cancelled", "The client went away before the request started.");
     if (this.#closed) throw unloaded();

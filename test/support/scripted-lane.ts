@@ -2,6 +2,7 @@
  * A lane without a model, for tests of what stands around it. The next token is a pure function of the sequence's tokens
  * so far, so an answer can be told in advance. Steps can be held, slowed and failed, and the lane can die.
  */
+import { setImmediate as turn } from "node:timers/promises";
 import { assert } from "../../engine/core/assert.ts";
 import { type SequenceId, type TokenId, tokenId } from "../../engine/core/brand.ts";
 import type { Lane } from "../../engine/core/lane.ts";
@@ -44,7 +45,7 @@ export type Fault = { readonly slotsIntact: boolean; readonly message: string };
 
 export interface LaneScript {
   readonly next?: NextToken;
-  /** Called before each step; a fault is the step's outcome. */
+  /** Called before each step, in the turn in which it was planned unless steps are held; a fault is the step's outcome. */
   readonly before?: (plan: StepPlan) => Fault | undefined | Promise<Fault | undefined>;
   /** Called by each revive, counted from 1; may throw. */
   readonly onRevive?: (attempt: number) => void | Promise<void>;
@@ -92,8 +93,10 @@ export class ScriptedLane implements Lane {
     assert(this.#state === "alive", `a step was asked of a lane that is ${this.#state}`);
     this.#state = "running";
     this.plans.push(plan);
-    await this.#gate?.promise;
+    if (this.#gate !== undefined) await this.#gate.promise;
     const fault = await this.#script.before?.(plan);
+    // A step takes a turn of the event loop at least, as with a thread: readers see each token by itself.
+    await turn();
     this.#state = fault?.slotsIntact === false ? "dead" : "alive";
     if (fault !== undefined) return { kind: "failed", step: plan.step, ...fault };
     for (const sequence of plan.closings) this.#open.delete(sequence);
