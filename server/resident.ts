@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { COMPILER } from "../models/compile/compile.ts";
 import { MANIFEST_NAME } from "../models/manifest.ts";
 import { openModelSource } from "../models/open.ts";
@@ -13,7 +14,7 @@ import { compileCalibrated } from "./model-tools.ts";
 
 export const RESIDENT_NAME = "weir-resident";
 
-const SOURCE = new URL("../models/resident/weir-resident.gguf", import.meta.url).pathname;
+const SOURCE = fileURLToPath(new URL("../models/resident/weir-resident.gguf", import.meta.url));
 /** Shown as the model's creation time: when its training script was written. Compiling it again changes nothing. */
 const CREATED_AT = Date.UTC(2026, 10, 22) / 1000;
 
