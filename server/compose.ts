@@ -20,7 +20,7 @@ export interface Composed {
   readonly app: FastifyInstance;
   /** Resolves when the default model is loaded; rejects where it cannot be. */
   readonly ready: Promise<void>;
-  readonly defaultModel: string;
+  readonly defaultModel: { readonly name: string; readonly hasChatTemplate: boolean };
   /** Drains within the configured time, then closes everything. */
   close(): Promise<void>;
 }
@@ -83,7 +83,8 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
     app.server.closeAllConnections();
     await closed;
   };
-  return { app, ready, defaultModel, close };
+  const hasChatTemplate = host.find(defaultModel)?.hasChatTemplate ?? false;
+  return { app, ready, defaultModel: { name: defaultModel, hasChatTemplate }, close };
 }
 
 function accessOf({ keysFile }: Config): Access {

@@ -28,8 +28,12 @@ export interface ShelfPorts {
   readonly log: FastifyBaseLogger;
 }
 
+/** A model that was installed meanwhile is found after this long, in ms. */
+const LOOK_EVERY_MS = 500;
+
 export class ModelShelf {
   readonly #ports: ShelfPorts;
+  #known: { readonly at: number; readonly entries: readonly ModelEntry[] } | undefined;
   /** Engines in memory, for metrics and for draining. */
   readonly #open = new Map<LocalEngine, ModelCard>();
 
@@ -37,8 +41,17 @@ export class ModelShelf {
     this.#ports = ports;
   }
 
-  /** The default model first; broken ones are left out (`weir models list` says why). */
+  /** What is installed, looked up anew only once in a while: requests ask for it, and every look reads folders. */
   entries(): readonly ModelEntry[] {
+    const now = this.#ports.clock.now();
+    if (this.#known === undefined || now - this.#known.at > LOOK_EVERY_MS) {
+      this.#known = { at: now, entries: this.#look() };
+    }
+    return this.#known.entries;
+  }
+
+  /** The default model first; broken ones are left out (`weir models list` says why). */
+  #look(): readonly ModelEntry[] {
     const usable = this.#ports.catalog
       .list()
       .filter((entry): entry is UsableModel => entry.state === "usable");

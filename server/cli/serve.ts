@@ -3,6 +3,7 @@ import { flushCompileCache } from "node:module";
 import type { AddressInfo } from "node:net";
 import { sep } from "node:path";
 import type { Clock } from "../../engine/core/clock.ts";
+import type { Composed } from "../compose.ts";
 import { isLoopback, startProblems } from "../config/exposure.ts";
 import { type Config, ConfigError, formatProblem, inspectConfig } from "../config.ts";
 import type { ReadyMessage } from "../supervisor.ts";
@@ -137,7 +138,7 @@ interface Announcement {
 function announce(
   config: Config,
   port: number,
-  model: string,
+  model: Composed["defaultModel"],
   terminal: Terminal,
   { version, seconds }: Announcement,
 ): void {
@@ -147,11 +148,12 @@ function announce(
   const url = `http://${name}:${port}`;
   const key = config.keysFile === undefined ? "" : ` -H "authorization: Bearer $WEIR_API_KEY"`;
   const question = "Summarise: the release moved to Friday because two tests still fail.";
-  const body = JSON.stringify({ model, messages: [{ role: "user", content: question }] });
-  terminal.out(`weir ${version} serves ${model} on ${url} (ready after ${seconds.toFixed(1)} s)`);
-  terminal.out(
-    `Try:  curl -s ${url}/v1/chat/completions -H "content-type: application/json"${key} -d '${body}'`,
-  );
+  const [path, ask] = model.hasChatTemplate
+    ? ["chat/completions", { messages: [{ role: "user", content: question }] }]
+    : ["completions", { prompt: "Once upon a time" }];
+  const body = JSON.stringify({ model: model.name, ...ask });
+  terminal.out(`weir ${version} serves ${model.name} on ${url} (ready after ${seconds.toFixed(1)} s)`);
+  terminal.out(`Try:  curl -s ${url}/v1/${path} -H "content-type: application/json"${key} -d '${body}'`);
   if (config.models.default === undefined && config.models.resident)
     terminal.out(`For a stronger model:  ${ownCommand()} models pull ${STRONGER}`);
   if (!isLoopback(host)) terminal.out(`Other machines can reach it; keys are read from ${config.keysFile}.`);

@@ -14,15 +14,22 @@ export interface Terminal {
 
 const INPUT_CHARACTERS_MAX = 65_536;
 
-export const processTerminal = (): Terminal => ({
-  out: (line) => void process.stdout.write(`${line}\n`),
-  err: (line) => void process.stderr.write(`${line}\n`),
-  interactive: process.stderr.isTTY === true,
-  input: async () => {
-    if (process.stdin.isTTY === true) return undefined;
-    const typed = await text(process.stdin.setEncoding("utf8"));
-    if (typed.length > INPUT_CHARACTERS_MAX)
-      throw new Error("Standard input is longer than any key; give one key.");
-    return typed;
-  },
-});
+export function processTerminal(): Terminal {
+  // `weir config show | head`: the reader has enough, which is no failure.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(0);
+  });
+  return {
+    out: (line) => void process.stdout.write(`${line}\n`),
+    err: (line) => void process.stderr.write(`${line}\n`),
+    interactive: process.stderr.isTTY === true,
+    input: async () => {
+      if (process.stdin.isTTY === true) return undefined;
+      const typed = await text(process.stdin.setEncoding("utf8"));
+      if (typed.length > INPUT_CHARACTERS_MAX)
+        throw new Error("Standard input is longer than any key; give one key.");
+      return typed;
+    },
+  };
+}
