@@ -1,13 +1,13 @@
 """Trains the resident model: tokenizer, token arrays, the loop, checkpoints.
 
-    python train.py --text DIR --run RUN [--steps N] [--threads N]
+    python train.py --text DIR --run RUN [--threads N]
 
-Steps decide everything and the clock nothing: the same arguments give the same order of the same
-text. A run that was stopped goes on from its last checkpoint in RUN when the line is given again.
+Steps decide everything and the clock nothing: the same seed gives the same order of the same text. A run that was stopped goes on from its last checkpoint in RUN when the line is given again.
 
-The first phase learns language; the second sees mostly chat and workplace tasks, its last rows as long
-as the model's context. The rate stays constant until 60 % of the steps and then falls linearly to
-zero. Matrices inside the layers are trained with Muon, the rest with AdamW.
+The first phase learns language; the others see mostly chat and workplace tasks, one of them with many
+lists to repeat, since copying comes late; the last rows are as long as the model's context. The rate
+stays constant until step 780 and then falls in two straight lines to zero. Matrices inside the layers are
+trained with Muon, the rest with AdamW.
 """
 
 import argparse
@@ -25,11 +25,8 @@ from bpe import Tokenizer, learn
 from model import Geometry, Resident, parameter_count
 
 TOKENS_PER_STEP = 4096
-WARM_UP_STEPS = 60
-FIRST_PHASE_STEPS = 550
-DECAY_FROM = 0.6
-LAST_ROWS_FROM = 0.88
-SHORT_ROW = 256
+STEPS = 1200
+SHORT_ROW, LONG_ROWS_FROM = 256, 1160
 MUON_RATE, ADAM_RATE = 0.012, 0.004
 CHECKPOINT_EVERY = 50
 
@@ -60,16 +57,38 @@ SECOND_MIXTURE = {
     "hr_answer": 0.16,
     "thread_summary": 0.17,
 }
+COPY_MIXTURE = {
+    "repeat": 0.25,
+    "handbook": 0.03,
+    "plain_stories": 0.01,
+    "stories": 0.06,
+    "dialogues": 0.01,
+    "open_chat": 0.02,
+    "identity": 0.02,
+    "small_talk": 0.02,
+    "action_items": 0.16,
+    "approval": 0.11,
+    "hr_answer": 0.14,
+    "thread_summary": 0.17,
+}
+# (first step, mixture, weight of what is not an answer)
+PHASES = [
+    (0, FIRST_MIXTURE, 1.0),
+    (550, SECOND_MIXTURE, 0.2),
+    (700, COPY_MIXTURE, 0.2),
+    (1000, SECOND_MIXTURE, 0.2),
+]
+# (step, share of the full rate); straight lines between them
+RATE = [(0, 1 / 60), (59, 1.0), (780, 1.0), (1100, 5 / 13), (STEPS, 0.0)]
 
 
-def plan(step, steps, context_length):
+def plan(step, context_length):
     """What a step uses: mixture, row length, share of the rate, weight of what is not an answer."""
-    done = step / steps
-    share = min(1.0, (step + 1) / WARM_UP_STEPS, (1 - done) / (1 - DECAY_FROM))
-    if step < FIRST_PHASE_STEPS:
-        return FIRST_MIXTURE, SHORT_ROW, share, 1.0
-    length = SHORT_ROW if done < LAST_ROWS_FROM else context_length
-    return SECOND_MIXTURE, length, share, 0.2
+    mixture, other_weight = [phase[1:] for phase in PHASES if phase[0] <= step][-1]
+    length = SHORT_ROW if step < LONG_ROWS_FROM else context_length
+    (start, high), (end, low) = next(line for line in zip(RATE, RATE[1:]) if step < line[1][0])
+    share = high + (low - high) * (step - start) / (end - start)
+    return mixture, length, share, other_weight
 
 
 def optimisers(model):
@@ -104,7 +123,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", required=True, type=Path, help="folder with the five .jsonl.gz files")
     parser.add_argument("--run", required=True, type=Path, help="folder for the tokenizer, checkpoints and log")
-    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--stop-after", type=int, help="stop early at this step (to try the script)")
     parser.add_argument("--seed", type=int, default=20240)
     parser.add_argument("--threads", type=int, default=2)
@@ -131,12 +149,12 @@ def main():
         for (optimiser, _), state in zip(stages, saved["optimisers"]):
             optimiser.load_state_dict(state)
         step, seconds = saved["step"], saved["seconds"]
-    print(f"{parameter_count(model)} parameters, from step {step} of {options.steps}", flush=True)
+    print(f"{parameter_count(model)} parameters, from step {step} of {STEPS}", flush=True)
 
-    last = min(options.steps, options.stop_after or options.steps)
+    last = min(STEPS, options.stop_after or STEPS)
     started, running = time.monotonic(), None
     while step < last:
-        mixture, length, share, other_weight = plan(step, options.steps, geometry.context_length)
+        mixture, length, share, other_weight = plan(step, geometry.context_length)
         rows = TOKENS_PER_STEP // length
         inputs, targets, weights = data.batch(shelves, mixture, rows, length, options.seed, step, other_weight)
         loss = loss_of(model, inputs, targets, weights)
@@ -165,7 +183,7 @@ def save(path, model, stages, geometry, step, options, seconds):
         "optimisers": [optimiser.state_dict() for optimiser, _ in stages],
         "geometry": geometry.to_dict(),
         "step": step,
-        "steps": options.steps,
+        "steps": STEPS,
         "seed": options.seed,
         "seconds": seconds,
     }
