@@ -39,7 +39,9 @@ function inChild(source: string, quant: (typeof QUANTS)[number]): Promise<Compil
     const child = fork(import.meta.filename, ["--child", source, quant]);
     child.once("message", (message) => resolve(message as CompileResult));
     child.once("error", reject);
-    child.once("exit", (code) => reject(new Error(`the compiling process ended with ${code} before its result`)));
+    child.once("exit", (code) =>
+      reject(new Error(`the compiling process ended with ${code} before its result`)),
+    );
   });
 }
 
@@ -48,10 +50,20 @@ async function compileHere(path: string, quant: (typeof QUANTS)[number]): Promis
   const source = openModelSource(path);
   try {
     const start = performance.now();
-    const options = { name: "bench", quant, block: undefined, kv: "f32", outDir, createdAt: 0, onProgress: () => undefined };
+    const options = {
+      name: "bench",
+      quant,
+      block: undefined,
+      kv: "f32",
+      outDir,
+      createdAt: 0,
+      onProgress: () => undefined,
+    };
     await compileModel(source, { ...options, kv: "f32" });
     const seconds = (performance.now() - start) / 1000;
-    const largestTensorBytes = Math.max(...[...source.store.tensors.values()].map((tensor) => tensor.byteLength));
+    const largestTensorBytes = Math.max(
+      ...[...source.store.tensors.values()].map((tensor) => tensor.byteLength),
+    );
     return {
       shape: SHAPE,
       source: "BF16",

@@ -1,4 +1,5 @@
 /** `npm run bench -- WHICH [options]`: comparisons and load tests. Each prints what it did and appends its figures. */
+import { HELP as COMPILE_HELP, runCompile } from "./compile-run.ts";
 import { HELP as CHUNKING_HELP, runChunking } from "./load/chunking.ts";
 import { HELP as OVERHEAD_HELP, runServeOverhead } from "./load/serve-overhead.ts";
 import { HELP as PEERS_HELP, runPeers } from "./peers/peers.ts";
@@ -13,6 +14,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   peers: { help: PEERS_HELP, run: runPeers },
   "serve-overhead": { help: OVERHEAD_HELP, run: runServeOverhead },
   chunking: { help: CHUNKING_HELP, run: runChunking },
+  compile: { help: COMPILE_HELP, run: runCompile },
   report: { help: REPORT_HELP, run: runReport },
 };
 

@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { type CompileFigure, compileTable } from "./compile-run.ts";
 import { type ChunkingFigure, chunkingTable } from "./load/chunking.ts";
 import { type OverheadFigure, overheadTable } from "./load/serve-overhead.ts";
 import type { PeersFigure } from "./peers/figures.ts";
@@ -63,6 +64,9 @@ function render(folder: string | undefined): string {
         chunkingTable(figures),
       ]),
     ),
+    ...latest<CompileFigure>("compile", folder, () => "").map(({ run, figures }) =>
+      section("Compiling", run, [compileTable(figures)]),
+    ),
   ];
   return sections.length === 0 ? "No results are stored yet." : sections.join("\n\n");
 }
@@ -90,7 +94,7 @@ function section(title: string, run: RunLine, parts: readonly string[]): string 
   const versions = Object.entries(run.packages).map(([name, version]) => `${name} ${version}`);
   const machine =
     `${run.run.slice(0, 10)}, commit ${run.commit}${run.changed ? " with changes" : ""}. ${run.cpu}; ${run.cores} cores, ` +
-    `${run.memoryGib} GiB, load before ${run.loadBefore}. Node ${run.node}, ${versions.join(", ")}.`;
+    `${run.memoryGib} GiB; other programs took ${(100 * run.othersShare).toFixed(0)} % of the processors. Node ${run.node}, ${versions.join(", ")}.`;
   return [`### ${title}`, machine, ...parts].join("\n\n");
 }
 

@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import type { KvPrecision } from "../../engine/core/model.ts";
 import type { ModelHost } from "../../engine/local/model-host.ts";
 import { buildHouse, type House, openHost, plainRequest } from "../support/house.ts";
-import { type RunFacts, runFacts } from "../support/machine.ts";
+import { type Watch, warnOfOthers, watchMachine } from "../support/machine.ts";
 import {
   type BenchOptions,
   optionsLine,
@@ -65,7 +65,8 @@ const WARM_TOKENS = 8;
 
 export async function runChunking(args: readonly string[]): Promise<void> {
   const options = optionsFrom(args);
-  const facts = runFacts();
+  const watch = watchMachine();
+  const { facts } = watch;
   const house = await buildHouse(options, options.kv);
   const host = await openHost(house);
   try {
@@ -78,7 +79,7 @@ export async function runChunking(args: readonly string[]): Promise<void> {
     const figures: ChunkingFigure[] = [];
     for (const rows of options.rows) figures.push(await measureRows(host, house, options, rows, facts.run));
     console.log(`\n${chunkingTable(figures)}\n`);
-    keep(options, facts, house, figures);
+    keep(options, watch, house, figures);
   } finally {
     await host.close();
     house.remove();
@@ -249,10 +250,12 @@ export const chunkingTable = (figures: readonly ChunkingFigure[]): string =>
 
 function keep(
   options: ChunkingOptions,
-  facts: RunFacts,
+  { facts, othersShare }: Watch,
   { model, kv, config }: House,
   figures: readonly ChunkingFigure[],
 ): void {
+  const share = othersShare();
+  warnOfOthers(share);
   if (options.results === undefined) {
     console.log("not kept: the run was quick or not of the whole model");
     return;
@@ -264,7 +267,7 @@ function keep(
   appendResults(
     path,
     {
-      ...{ kind: "run", ...facts, options: { ...optionsLine(options), ...limits } },
+      ...{ kind: "run", ...facts, othersShare: share, options: { ...optionsLine(options), ...limits } },
       model: { weights, block, lossless, cache: kv },
     },
     figures,

@@ -18,5 +18,7 @@ export type LoadReport =
       readonly answerTokens: number;
       /** Time to the first bytes of text of each answer. */
       readonly firstTextMs: readonly number[];
+      /** Processor time that the clients took. */
+      readonly clientSeconds: number;
     }
   | { readonly kind: "failed"; readonly message: string };

@@ -20,6 +20,7 @@ interface Answered {
 async function load({ port, model, clients, maxTokens }: LoadTask): Promise<LoadReport> {
   const agent = new Agent({ keepAlive: true, maxSockets: clients.length });
   const start = performance.now();
+  const usage = process.cpuUsage();
   const answers = await Promise.all(
     clients.map(async (conversations) => {
       const own: Answered[] = [];
@@ -29,6 +30,7 @@ async function load({ port, model, clients, maxTokens }: LoadTask): Promise<Load
     }),
   );
   const seconds = (performance.now() - start) / 1000;
+  const { user, system } = process.cpuUsage(usage);
   agent.destroy();
   const all = answers.flat();
   const sum = (pick: (answer: Answered) => number): number =>
@@ -39,6 +41,7 @@ async function load({ port, model, clients, maxTokens }: LoadTask): Promise<Load
     promptTokens: sum(({ promptTokens }) => promptTokens),
     answerTokens: sum(({ answerTokens }) => answerTokens),
     firstTextMs: all.map(({ firstTextMs }) => firstTextMs),
+    clientSeconds: (user + system) / 1e6,
   };
 }
 

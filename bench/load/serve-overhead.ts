@@ -11,7 +11,7 @@ import type { ChatMessage } from "../../engine/core/request.ts";
 import type { ModelHost } from "../../engine/local/model-host.ts";
 import { compose } from "../../server/compose.ts";
 import { buildHouse, type House, openHost, plainRequest } from "../support/house.ts";
-import { type RunFacts, runFacts } from "../support/machine.ts";
+import { type Watch, warnOfOthers, watchMachine } from "../support/machine.ts";
 import {
   type BenchOptions,
   optionsLine,
@@ -22,7 +22,7 @@ import {
 } from "../support/options.ts";
 import { appendResults, type FigureLine, resultsFile } from "../support/results.ts";
 import { clock } from "../support/served.ts";
-import { roundedSpread, type Spread, spread } from "../support/stats.ts";
+import { median, rounded, roundedSpread, type Spread, spread } from "../support/stats.ts";
 import { table, withSpread } from "../support/table.ts";
 import type { LoadReport, LoadTask } from "./client-messages.ts";
 
@@ -50,13 +50,17 @@ export interface OverheadFigure extends FigureLine {
   readonly inProcess: Spread;
   /** http over inProcess, round by round. */
   readonly ratio: Spread;
+  /** Median time to the first text of an answer, in ms, over all rounds. */
+  readonly firstTextMs: { readonly http: number; readonly inProcess: number };
 }
 
 type Sample = Extract<LoadReport, { kind: "done" }>;
 
 export async function runServeOverhead(args: readonly string[]): Promise<void> {
   const options = optionsFrom(args);
-  const facts = runFacts();
+  let clientSeconds = 0;
+  const watch = watchMachine(() => clientSeconds);
+  const { facts } = watch;
   const house = await buildHouse(options, undefined);
   try {
     console.log(
@@ -64,10 +68,12 @@ export async function runServeOverhead(args: readonly string[]): Promise<void> {
         `${options.shape} ${options.type}, ${house.kv} cache, ${options.threads} threads, ${options.rounds} rounds of ` +
         `${options.clients} clients with ${CONVERSATIONS} conversations each, ${options.maxTokens} tokens of answer`,
     );
-    const pairs = await measure(options, house);
+    const pairs = await measure(options, house, (seconds) => {
+      clientSeconds += seconds;
+    });
     const figure = figureOf(facts.run, options, pairs);
     console.log(`\n${overheadTable([figure])}\n`);
-    keep(options, facts, house, figure);
+    keep(options, watch, house, figure);
   } finally {
     house.remove();
   }
@@ -88,7 +94,11 @@ interface Pair {
   readonly inProcess: Sample;
 }
 
-async function measure(options: OverheadOptions, house: House): Promise<readonly Pair[]> {
+async function measure(
+  options: OverheadOptions,
+  house: House,
+  onClientSeconds: (seconds: number) => void,
+): Promise<readonly Pair[]> {
   const { app, ready, close } = await compose(house.config, { clock, version: "bench" });
   const host = await openHost(house);
   const clients = fork(new URL("./clients.ts", import.meta.url));
@@ -109,6 +119,7 @@ async function measure(options: OverheadOptions, house: House): Promise<readonly
       const second = round % 2 === 0 ? await inProcess() : await http();
       const pair = round % 2 === 0 ? { http: first, inProcess: second } : { http: second, inProcess: first };
       checkSame(pair);
+      onClientSeconds(pair.http.clientSeconds);
       if (round === 0) continue;
       pairs.push(pair);
       console.log(
@@ -167,7 +178,7 @@ async function throughEngine(host: ModelHost, { clients, maxTokens }: LoadTask):
     }),
   );
   const seconds = (clock.now() - start) / 1000;
-  return { kind: "done", seconds, promptTokens, answerTokens, firstTextMs };
+  return { kind: "done", seconds, promptTokens, answerTokens, firstTextMs, clientSeconds: 0 };
 }
 
 function checkSame({ http, inProcess }: Pair): void {
@@ -188,23 +199,43 @@ function figureOf(run: string, { clients }: OverheadOptions, pairs: readonly Pai
     http: roundedSpread(spread(pairs.map(({ http }) => rate(http)))),
     inProcess: roundedSpread(spread(pairs.map(({ inProcess }) => rate(inProcess)))),
     ratio: roundedSpread(spread(pairs.map(({ http, inProcess }) => rate(http) / rate(inProcess)))),
+    firstTextMs: {
+      http: rounded(median(pairs.flatMap(({ http }) => http.firstTextMs))),
+      inProcess: rounded(median(pairs.flatMap(({ inProcess }) => inProcess.firstTextMs))),
+    },
   };
 }
 
 export const overheadTable = (figures: readonly OverheadFigure[]): string =>
   table(
-    ["clients", "prompt + answer tokens", "HTTP, tokens/s", "in process, tokens/s", "ratio", "bound"],
-    figures.map(({ clients, promptTokens, answerTokens, http, inProcess, ratio }) => [
+    [
+      ...[
+        "clients",
+        "prompt + answer tokens",
+        "HTTP, tokens/s",
+        "in process, tokens/s",
+        `ratio (≥ ${SHARE_MIN})`,
+      ],
+      "first text: HTTP / in process, ms",
+    ],
+    figures.map(({ clients, promptTokens, answerTokens, http, inProcess, ratio, firstTextMs }) => [
       String(clients),
       `${promptTokens} + ${answerTokens}`,
       withSpread(http),
       withSpread(inProcess),
       withSpread(ratio, 2),
-      `≥ ${SHARE_MIN}`,
+      `${firstTextMs.http.toFixed(0)} / ${firstTextMs.inProcess.toFixed(0)}`,
     ]),
   );
 
-function keep(options: OverheadOptions, facts: RunFacts, house: House, figure: OverheadFigure): void {
+function keep(
+  options: OverheadOptions,
+  { facts, othersShare }: Watch,
+  house: House,
+  figure: OverheadFigure,
+): void {
+  const share = othersShare();
+  warnOfOthers(share);
   if (options.results === undefined) {
     console.log("not kept: the run was quick or not of the whole model");
     return;
@@ -216,6 +247,7 @@ function keep(options: OverheadOptions, facts: RunFacts, house: House, figure: O
     {
       kind: "run",
       ...facts,
+      othersShare: share,
       options: optionsLine(options),
       model: { weights, block, lossless, cache: house.kv },
     },

@@ -3,7 +3,7 @@
  * take turns cell by cell, and the order turns with them, so that a machine that changes its speed changes all alike.
  */
 import { parseArgs } from "node:util";
-import { type RunFacts, runFacts } from "../support/machine.ts";
+import { type RunFacts, type Watch, warnOfOthers, watchMachine } from "../support/machine.ts";
 import { type BenchModel, prepareModel } from "../support/models.ts";
 import {
   type BenchOptions,
@@ -40,7 +40,8 @@ interface Opened {
 
 export async function runPeers(args: readonly string[]): Promise<void> {
   const options = optionsFrom(args);
-  const facts = runFacts();
+  const watch = watchMachine();
+  const { facts } = watch;
   const cells = cellsOf(options);
   const model = await prepareModel(options);
   try {
@@ -51,7 +52,7 @@ export async function runPeers(args: readonly string[]): Promise<void> {
     try {
       const figures = await measureAll(opened.systems, cells, options.rounds, facts.run);
       printFigures(figures, options);
-      keep(options, facts, model, opened, figures);
+      keep(options, watch, model, opened, figures);
     } finally {
       await opened.close();
     }
@@ -199,11 +200,13 @@ function printFigures(figures: readonly PeersFigure[], { shape, type, transforme
 
 function keep(
   options: PeersOptions,
-  facts: RunFacts,
+  { facts, othersShare }: Watch,
   { manifest, digests, compileSeconds }: BenchModel,
   { systems, llamaFeatures }: Opened,
   figures: readonly PeersFigure[],
 ): void {
+  const share = othersShare();
+  warnOfOthers(share);
   if (options.results === undefined) {
     console.log("not kept: the run was quick or not of the whole model");
     return;
@@ -215,6 +218,7 @@ function keep(
     {
       kind: "run",
       ...facts,
+      othersShare: share,
       options: optionsLine(options),
       model: {
         ...{ weights, block, lossless, chosenCache: kv, digest: digests.source, llamaFeatures },

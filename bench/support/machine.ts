@@ -15,13 +15,53 @@ export interface RunFacts {
   readonly cpu: string;
   readonly cores: number;
   readonly memoryGib: number;
-  /** Of the last minute, when it started: above 0.5 the figures are not to be trusted. */
+  /** Of the last minute, when it started. */
   readonly loadBefore: number;
   readonly node: string;
   readonly packages: Readonly<Record<string, string>>;
 }
 
-export function runFacts(): RunFacts {
+/** Other programs' share of all processor time; above it the figures are not to be trusted. */
+const OTHERS_MAX = 0.05;
+
+export interface Watch {
+  readonly facts: RunFacts;
+  /** Since the start: the share of the machine's processor time that other programs took, from 0 to 1. */
+  othersShare(): number;
+}
+
+/** `childSeconds`: processor time of processes that the run itself started, known by the time of the call. */
+export function watchMachine(childSeconds: () => number = () => 0): Watch {
+  const machine = busySeconds();
+  const own = process.cpuUsage();
+  return {
+    facts: runFacts(),
+    othersShare: () => {
+      const { busy, all } = busySeconds();
+      const { user, system } = process.cpuUsage(own);
+      const others = busy - machine.busy - (user + system) / 1e6 - childSeconds();
+      return Number(Math.min(1, Math.max(0, others / (all - machine.all))).toFixed(3));
+    },
+  };
+}
+
+/** A busy machine is worst for engines whose threads wait for each other in a loop, as llama.cpp's do: it is no fair judge. */
+export function warnOfOthers(share: number): void {
+  const percent = (100 * share).toFixed(0);
+  if (share > OTHERS_MAX)
+    console.log(
+      `WARNING: other programs took ${percent} % of the processors: these figures are not to be trusted`,
+    );
+}
+
+function busySeconds(): { readonly busy: number; readonly all: number } {
+  const times = cpus().map(({ times: of }) => of);
+  const idle = times.reduce((sum, of) => sum + of.idle, 0) / 1000;
+  const all = times.reduce((sum, of) => sum + of.user + of.nice + of.sys + of.irq + of.idle, 0) / 1000;
+  return { busy: all - idle, all };
+}
+
+function runFacts(): RunFacts {
   const git = (...args: readonly string[]): string =>
     execFileSync("git", args, { cwd: ROOT, encoding: "utf8" }).trim();
   return {

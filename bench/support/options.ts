@@ -14,7 +14,8 @@ export interface BenchOptions extends ModelChoice {
 }
 
 const TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0"] as const satisfies readonly TensorType[];
-const RESULTS = join(import.meta.dirname, "..", "results");
+export const DEFAULT_RESULTS = join(import.meta.dirname, "..", "results");
+export const DEFAULT_CACHE = join(tmpdir(), "weir-bench");
 
 const text = { type: "string" } as const;
 export const SHARED_OPTIONS = {
@@ -51,9 +52,9 @@ export function sharedOptions(values: SharedValues): BenchOptions {
     layers,
     rounds: wholeNumber("rounds", given("rounds")) ?? (quick ? 1 : 5),
     threads: wholeNumber("threads", given("threads")) ?? 2,
-    cache: given("cache") ?? join(tmpdir(), "weir-bench"),
+    cache: given("cache") ?? DEFAULT_CACHE,
     quick,
-    results: given("results") ?? (quick || layers !== undefined ? undefined : RESULTS),
+    results: given("results") ?? (quick || layers !== undefined ? undefined : DEFAULT_RESULTS),
   };
 }
 

@@ -5,11 +5,13 @@ import type { RunFacts } from "./machine.ts";
 
 const FOLDER = join(import.meta.dirname, "..", "results");
 
-export type BenchName = "peers" | "serve-overhead" | "chunking";
+export type BenchName = "peers" | "serve-overhead" | "chunking" | "compile";
 
 /** The first line of a run. */
 export interface RunLine extends RunFacts {
   readonly kind: "run";
+  /** Of the machine's processor time, taken by other programs meanwhile; from 0 to 1. */
+  readonly othersShare: number;
   readonly options: Readonly<Record<string, unknown>>;
   readonly model: Readonly<Record<string, unknown>>;
 }
