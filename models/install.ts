@@ -2,6 +2,8 @@
 import { statfsSync } from "node:fs";
 import type { Clock } from "../engine/core/clock.ts";
 import { type Catalog, notInstalled, readModelFolder } from "./catalog.ts";
+import { type AdoptRequest, adoptExported, adoptedBytes } from "./exported/adopt.ts";
+import type { ExportedSource } from "./exported/open.ts";
 import type { Manifest } from "./manifest.ts";
 import { ModelError } from "./model-error.ts";
 import { checkModelName } from "./model-name.ts";
@@ -9,7 +11,7 @@ import type { ModelSource } from "./source.ts";
 import { stage } from "./staging.ts";
 
 export interface InstallRequest {
-  /** A GGUF file or a folder with safetensors. */
+  /** A GGUF file, a folder with safetensors, or an exported ONNX graph or a folder with one. */
   readonly path: string;
   readonly name: string;
   readonly quant: "q4" | "q8" | "f32" | undefined;
@@ -44,8 +46,10 @@ export interface InstallPorts {
   /** `$WEIR_HOME/models` */
   readonly modelsFolder: string;
   readonly clock: Clock;
-  readonly open: (path: string) => ModelSource;
+  readonly open: (path: string) => ModelSource | ExportedSource;
   readonly compile: (source: ModelSource, request: CompileRequest) => Promise<Manifest>;
+  /** For exported graphs; without it they are taken in without a trial run. */
+  readonly adopt?: (source: ExportedSource, request: AdoptRequest) => Promise<Manifest>;
   readonly onProgress: Progress;
 }
 
@@ -55,25 +59,26 @@ export async function installModel(request: InstallRequest, ports: InstallPorts)
   checkInstallable(request, ports.catalog);
 
   const source = ports.open(request.path);
+  if (source.kind === "onnx") refuseConversion(source, request);
   try {
     using staged = stage(ports.modelsFolder, name, ports.clock);
     // Another process may have installed it while this one waited for nothing but the lock.
     refuseTaken(request, ports.catalog);
-    checkSpace(source, request.quant, staged.fresh);
-    await compileInto(staged.fresh, source, request, ports, staged.touch);
+    checkSpace(bytesOf(source, request.quant), staged.fresh);
+    await bringInto(staged.fresh, source, request, ports, staged.touch);
     const made = readModelFolder(staged.fresh, name);
     if (made.state === "broken") throw new ModelError(`The compiler left a damaged model: ${made.why}.`);
     staged.commit();
     return made.manifest;
   } finally {
-    source.store.close();
+    if (source.kind !== "onnx") source.store.close();
   }
 }
 
 /** Also removes a broken model, which is often why it is removed. */
 export function uninstallModel(
   name: string,
-  { catalog, modelsFolder, clock }: Omit<InstallPorts, "open" | "compile" | "onProgress">,
+  { catalog, modelsFolder, clock }: Pick<InstallPorts, "catalog" | "modelsFolder" | "clock">,
 ): void {
   const entry = catalog.find(name);
   if (entry === undefined) throw notInstalled(name);
@@ -106,32 +111,44 @@ function refuseTaken({ name, existing }: Pick<InstallRequest, "name" | "existing
   }
 }
 
-async function compileInto(
+/** An exported graph is what it is. */
+function refuseConversion({ path, decoder }: ExportedSource, { quant, block, kv }: InstallRequest): void {
+  const found = decoder.block === 0 ? decoder.weights : `${decoder.weights} block ${decoder.block}`;
+  if (quant !== undefined || block !== undefined) {
+    throw new ModelError(
+      `${path} is a finished graph and keeps its own weights (${found}); leave --quant and --block out.`,
+    );
+  }
+  if (kv === "int8") {
+    throw new ModelError(`${path} is a finished graph with an f32 cache; leave --kv int8 out.`);
+  }
+}
+
+async function bringInto(
   outDir: string,
-  source: ModelSource,
+  source: ModelSource | ExportedSource,
   { name, quant, block, kv, origin, licence }: InstallRequest,
-  { clock, compile, onProgress }: InstallPorts,
+  { clock, compile, adopt = adoptExported, onProgress }: InstallPorts,
   touch: () => void,
 ): Promise<void> {
   const known = source.licence ?? licence;
+  const common = {
+    name,
+    outDir,
+    createdAt: Math.floor(clock.wall() / 1000),
+    ...(origin === undefined ? {} : { origin }),
+    onProgress: (done: number, total: number, what: string): void => {
+      touch();
+      onProgress(done, total, what);
+    },
+  };
   try {
-    await compile(known === undefined ? source : { ...source, licence: known }, {
-      name,
-      quant,
-      block,
-      kv,
-      outDir,
-      createdAt: Math.floor(clock.wall() / 1000),
-      ...(origin === undefined ? {} : { origin }),
-      onProgress: (done, total, what) => {
-        touch();
-        onProgress(done, total, what);
-      },
-    });
+    if (source.kind === "onnx") await adopt({ ...source, licence: known }, common);
+    else await compile({ ...source, licence: known }, { ...common, quant, block, kv });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
     throw new ModelError(
-      `The disk is full while ${name} was compiled into ${outDir}; nothing was installed.`,
+      `The disk is full while ${name} was written to ${outDir}; nothing was installed.`,
       error,
     );
   }
@@ -140,14 +157,20 @@ async function compileInto(
 /** Bytes a weight takes at most, with its share of scales. */
 const BYTES_PER_WEIGHT = { f32: 4, q8: 1.125, q4: 0.625 };
 
-/** Refuses before the work starts where it cannot end well. */
-function checkSpace(source: ModelSource, quant: InstallRequest["quant"], folder: string): void {
+/** Bytes on disk that the installed model takes, about. */
+function bytesOf(source: ModelSource | ExportedSource, quant: InstallRequest["quant"]): number {
+  if (source.kind === "onnx") return adoptedBytes(source);
   const chosen = quant ?? (source.kind === "safetensors" ? "q8" : undefined);
   let needed = 0;
   for (const tensor of source.store.tensors.values()) {
     const weights = tensor.shape.reduce((product, length) => product * length, 1);
     needed += chosen === undefined ? tensor.byteLength * 1.125 : weights * BYTES_PER_WEIGHT[chosen];
   }
+  return needed;
+}
+
+/** Refuses before the work starts where it cannot end well. */
+function checkSpace(needed: number, folder: string): void {
   const { bavail, bsize } = statfsSync(folder);
   const free = bavail * bsize;
   if (needed <= free) return;

@@ -31,10 +31,14 @@ export const Manifest = z.strictObject({
     vocabSize: positive,
   }),
   contextLength: positive,
+  /** What the graph takes and gives; absent: it was compiled by weir. */
+  graph: z
+    .strictObject({ kind: z.literal("masked"), positionIds: z.boolean(), logitsToKeep: z.boolean() })
+    .optional(),
   precision: z.strictObject({
     weights: z.enum(["q4", "q8", "f32"]),
     /** Elements that share a scale; 0 for f32. */
-    block: z.union([z.literal(0), z.literal(32), z.literal(64), z.literal(128)]),
+    block: z.literal([0, 16, 32, 64, 128, 256]),
     /** True where the compiled weights equal the source's bit for bit after dequantising. */
     lossless: z.boolean(),
     /** Tensors of the source in blocks that no kernel takes, by type: how many became what, and how far they moved. */
@@ -54,12 +58,12 @@ export const Manifest = z.strictObject({
     kv: z.enum(["f32", "int8"]),
     /** One pair of scales a layer; empty where there is no int8 graph. */
     kvScales: z.array(z.strictObject({ key: z.number().positive(), value: z.number().positive() })),
-    /** Mean negative log-likelihood in nats a token on the calibration text with either cache, where it was measured. */
+    /** Mean negative log-likelihood in nats a token on held-out text with either cache, where it was measured. */
     nll: z.strictObject({ f32: z.number(), int8: z.number(), tokens: positive }).optional(),
   }),
   tokens: z.strictObject({ bos: token.nullable(), end: z.array(token) }),
   source: z.strictObject({
-    kind: z.enum(["gguf", "safetensors"]),
+    kind: z.enum(["gguf", "safetensors", "onnx"]),
     /** File names only, no folders. */
     files: z.array(z.strictObject({ name: z.string(), bytes: z.int().min(0), sha256: digest })),
     /** sha256 over the dequantised f32 tensors in name order: equal for equal weights, whatever the format. */

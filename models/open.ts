@@ -1,14 +1,23 @@
-/** A model as its author published it, opened for the compiler: a GGUF file or a directory with safetensors. */
-import { existsSync, statSync } from "node:fs";
+/** A model as its author published it: a GGUF file, a directory with safetensors, or one with an exported graph. */
+import { statSync } from "node:fs";
 import { join } from "node:path";
+import { type ExportedSource, hasGraph, isGraphFile, openExported } from "./exported/open.ts";
 import { openGguf } from "./formats/gguf.ts";
-import { readJsonFile, readTextFile } from "./formats/json-file.ts";
-import { openSafetensors } from "./formats/safetensors.ts";
+import { readJsonFile } from "./formats/json-file.ts";
+import { hasSafetensors, openSafetensors } from "./formats/safetensors.ts";
+import { licenceFrom } from "./model-card.ts";
 import { ModelFileError, type ModelSource } from "./source.ts";
 import { tokenizerFromDirectory } from "./tokenizer/from-directory.ts";
 import { tokenizerFromGguf } from "./tokenizer/from-gguf.ts";
 
-/** Throws ModelFileError naming file and field. The caller closes `source.store`. */
+/** As `openModelSource`; an exported graph, or a directory that has one and no weights to compile, is opened as such. */
+export function openImport(path: string): ModelSource | ExportedSource {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  const isExported = stat?.isDirectory() ? hasGraph(path) && !hasSafetensors(path) : isGraphFile(path);
+  return stat !== undefined && isExported ? openExported(path) : openModelSource(path);
+}
+
+/** For the compiler. Throws ModelFileError naming file and field. The caller closes `source.store`. */
 export function openModelSource(path: string): ModelSource {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) throw new ModelFileError(path, "path", "there is no such file or directory");
@@ -64,13 +73,4 @@ function openDirectorySource(path: string): ModelSource {
     licence: licenceFrom(join(path, "README.md")),
     files: [configPath, ...tokenizer.paths, ...files],
   };
-}
-
-const CARD_BYTES_MAX = 4 * 2 ** 20;
-
-/** A model card begins with front matter between lines of three dashes; `license:` is one of its keys. */
-function licenceFrom(cardPath: string): string | undefined {
-  if (!existsSync(cardPath)) return undefined;
-  const frontMatter = /^---\r?\n([\s\S]*?)\r?\n---/.exec(readTextFile(cardPath, CARD_BYTES_MAX))?.[1];
-  return /^license:[ \t]*["']?([A-Za-z0-9_.+-]+)["']?[ \t]*\r?$/m.exec(frontMatter ?? "")?.[1];
 }

@@ -117,7 +117,11 @@ function addModels(program: Command, { clock, terminal }: CliPorts, finish: (cod
   const commands = () => import("./cli/models.ts");
   const ports = { clock, terminal };
 
-  ofImport(models.command("import").argument("<file>", "a GGUF file, or a folder with safetensors"))
+  ofImport(
+    models
+      .command("import")
+      .argument("<file>", "a GGUF file, a folder with safetensors, or an exported ONNX decoder"),
+  )
     .description("Compile a model from a file and install it.")
     .requiredOption("--name <name>", "the name that clients send")
     .action(async (file: string, flags: ImportFlags & { readonly name: string }) => {

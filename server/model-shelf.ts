@@ -114,7 +114,12 @@ export class ModelShelf {
       for (let index = 0; index < config.engine.lanes; index += 1) {
         lanes.push(
           await openWorkerLane({
-            model: { graphPath: graphPath(model.folder, card.kv), geometry: card.geometry, kv: card.kv },
+            model: {
+              graphPath: graphPath(model.folder, card.kv),
+              layout: model.manifest.graph,
+              geometry: card.geometry,
+              kv: card.kv,
+            },
             rowsMax: limits.rowsMax,
             slotTokens: limits.slotTokens,
             chunkTokensMax: limits.chunkTokensMax,

@@ -1,9 +1,11 @@
 /** Reads numbers and names out of a model's configuration, with bounds; every failure names the key. */
 import { ModelFileError, type ModelSource } from "../source.ts";
 
+type Configured = Pick<ModelSource, "path" | "config">;
+
 export class ConfigReader {
-  readonly #source: ModelSource;
-  constructor(source: ModelSource) {
+  readonly #source: Configured;
+  constructor(source: Configured) {
     this.#source = source;
   }
 

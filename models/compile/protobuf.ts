@@ -1,4 +1,4 @@
-/** Just enough of Protocol Buffers' wire format to write an ONNX graph; reading is left to ONNX Runtime. */
+/** Just enough of Protocol Buffers' wire format to write an ONNX graph (models/formats/proto-reader.ts reads). */
 const VARINT = 0;
 const FIXED64 = 1;
 const BYTES = 2;

@@ -29,6 +29,10 @@ const DIMENSIONS_MAX = 8;
 const SHARD_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\.safetensors$/;
 const SUPPORTED = ["F32", "F16", "BF16"] as const;
 
+/** True where a directory has one of the files that the weights begin with. */
+export const hasSafetensors = (directory: string): boolean =>
+  [SINGLE, INDEX].some((name) => existsSync(join(directory, name)));
+
 /** Reads the headers and leaves the tensors' bytes where they are. The store must be closed by the caller. */
 export function openSafetensors(directory: string): SafetensorsDirectory {
   const indexPath = join(directory, INDEX);

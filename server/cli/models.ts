@@ -6,10 +6,10 @@ import { type Catalog, notInstalled, openCatalog } from "../../models/catalog.ts
 import { openHub, parseReference, pullFromHub } from "../../models/hub.ts";
 import { checkInstallable, type InstallRequest, installModel, uninstallModel } from "../../models/install.ts";
 import type { Manifest } from "../../models/manifest.ts";
-import { openModelSource } from "../../models/open.ts";
+import { openImport } from "../../models/open.ts";
 import { sweep } from "../../models/staging.ts";
 import { type Config, loadConfig } from "../config.ts";
-import { compileCalibrated } from "../model-tools.ts";
+import { adoptTried, compileCalibrated } from "../model-tools.ts";
 import { builtInFolders, RESIDENT_NAME } from "./built-in.ts";
 import { CommandFailure, type ExitCode } from "./failure.ts";
 import { listing, shownModel } from "./model-view.ts";
@@ -205,8 +205,9 @@ async function install(
       catalog,
       modelsFolder: config.modelsFolder,
       clock,
-      open: openModelSource,
+      open: openImport,
       compile: (source, options) => compileCalibrated(source, options, config.engine.threads),
+      adopt: (source, options) => adoptTried(source, options, config.engine.threads),
       onProgress: progress.update,
     });
   } finally {

@@ -19,6 +19,9 @@ const LOGITS_BYTES_MAX = 64 * 2 ** 20;
 /** A chunk of one token may be padded to two, whatever the vocabulary. */
 const PIECE_TOKENS_MIN = 2;
 
+/** The head may round a single row differently: a chunk of several tokens never asks for one alone. */
+const KEPT_MIN = 2;
+
 /** The mask has another width on each run, so its tensor is made anew. */
 interface MaskedRun {
   readonly binding: Binding;
@@ -93,7 +96,8 @@ export class MaskedFeeds implements GraphFeeds {
     this.#mask.fill(1n, 0, start + count);
     const run = this.#runOf(this.#chunkRuns, slotIndex, slotIndex, 1);
     // Where the graph can, only the positions from the first wanted one on go through the head.
-    const kept = this.#layout.logitsToKeep ? count - Math.min(count - 1, ...wanted) : count;
+    const first = Math.min(...wanted, count - KEPT_MIN);
+    const kept = this.#layout.logitsToKeep ? count - Math.max(0, first) : count;
     this.#start(run, [1, count], start + count, kept);
     return wanted.map((index) => this.#logitsAt(index - (count - kept)));
   }
