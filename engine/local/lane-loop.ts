@@ -60,6 +60,7 @@ export class LaneLoop {
     const { lane, scheduler } = this.#ports;
     while (!this.#closed) {
       const plan = scheduler.next();
+      // Time-outs, and the ends of those whose stop strings were found in what was just published.
       this.#publish(scheduler.takeEvents());
       if (plan === undefined) {
         await this.#idle();
@@ -67,8 +68,6 @@ export class LaneLoop {
       }
       const outcome = await lane.run(plan);
       this.#publish(scheduler.settle(plan, outcome));
-      // Publishing may have found stop strings: those sequences end now, not a step later.
-      this.#publish(scheduler.takeEvents());
       if (outcome.kind === "failed") {
         this.#ports.report({
           kind: "step_failed",

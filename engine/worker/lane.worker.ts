@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { type ArenaShape, arenaBytes } from "./kv-arena.ts";
 import { measure } from "./measure.ts";
+import { PAD_MAX } from "./padding.ts";
 import type { LaneLoad, LaneReply, LaneTask } from "./protocol.ts";
 import { DecoderRunner } from "./runner.ts";
 import { StepRunner } from "./step-runner.ts";
@@ -35,10 +36,10 @@ function load({ model, rowsMax, slotTokens, chunkTokensMax, threads, spinning }:
   const arena: ArenaShape = {
     geometry: model.geometry,
     precision: model.kv,
-    // One more than the rows, to move through; and at least two, to pad a lone row.
-    slots: Math.max(2, rowsMax + 1),
-    // A chunk of one token is padded to two, one position beyond the last.
-    capacity: slotTokens + 1,
+    // Runs are filled up with slots behind the rows.
+    slots: Math.ceil((rowsMax + 1) / PAD_MAX) * PAD_MAX,
+    // Chunks are filled up behind their last token.
+    capacity: slotTokens + PAD_MAX - 1,
   };
   const runner = new DecoderRunner({
     graphPath: model.graphPath,
@@ -48,5 +49,6 @@ function load({ model, rowsMax, slotTokens, chunkTokensMax, threads, spinning }:
     session: { threads, spinning },
   });
   current = { runner, steps: new StepRunner(runner, now) };
-  return { kind: "loaded", loadMs: now() - start, cacheBytes: arenaBytes(arena) };
+  // Of the slots beyond the rows no more than a page each is ever touched.
+  return { kind: "loaded", loadMs: now() - start, cacheBytes: arenaBytes({ ...arena, slots: rowsMax + 1 }) };
 }

@@ -1,5 +1,6 @@
 /** Scores texts with a compiled graph: mean negative log-likelihood, and how large the cached keys and values get. */
 import { tokenId } from "../core/brand.ts";
+import { PAD_MAX } from "./padding.ts";
 import type { Measurement, MeasureTask } from "./protocol.ts";
 import { DecoderRunner, WANTED_ROWS_MAX } from "./runner.ts";
 import { scoreTarget } from "./sampler.ts";
@@ -12,7 +13,7 @@ export function measure({ model, texts, calibrationTexts = 0, threads }: Measure
   const runner = new DecoderRunner({
     graphPath: model.graphPath,
     layout: model.layout,
-    arena: { geometry, precision: model.kv, slots: 2, capacity: longest + 2 },
+    arena: { geometry, precision: model.kv, slots: 2, capacity: longest + PAD_MAX },
     chunkTokensMax: WANTED_ROWS_MAX,
     session: { threads, spinning: true },
   });

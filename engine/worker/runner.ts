@@ -1,20 +1,21 @@
 /**
  * One model on one device: a session, its KV arena, and the two kinds of run. Blocking; lives in a worker.
  *
- * Batch invariance: some kernels for a single row round differently from those for several (f32, 4-bit blocks of 64 or
- * 128), others do not (blocks of 32, 8-bit blocks of 64). Which hold depends on the processor, so the runner tries it out
- * when it is made. Where they differ, a lone decode row and a chunk of one token are padded to two. The padding writes
- * one position beyond a slot's last; it is overwritten before it is read.
+ * Batch invariance: some kernels round a row differently by how many there are, so the runner tries out when it is made
+ * how far runs have to be filled up (padding.ts). A decode run is filled up with the slots behind its rows, a chunk with
+ * tokens behind its last. What that writes lies beyond a slot's last position, and is overwritten before it is read.
  *
  * A graph that was exported elsewhere may not keep rows of different lengths apart. That is tried out as well, and where
  * a neighbour's length shows, every row is run alone.
  */
+import { createHash } from "node:crypto";
 import { assert } from "../core/assert.ts";
 import type { GraphLayout } from "../core/model.ts";
 import { createFeeds } from "./feeds/create.ts";
 import { type GraphFeeds, WANTED_ROWS_MAX } from "./feeds/feeds.ts";
 import { type ArenaShape, KvArena } from "./kv-arena.ts";
 import { OrtSession, type SessionOptions } from "./ort/session.ts";
+import { choosePad, LARGEST_PADDING, NO_PAD, PAD_MAX, type Padding, padAll, padTo } from "./padding.ts";
 
 export { WANTED_ROWS_MAX };
 
@@ -30,19 +31,12 @@ export interface RunnerOptions {
 
 const EMPTY_SLOT_TOKEN = 0;
 
-/** The trial at start: tokens of made-up context, and steps behind it whose logits must agree to the bit. */
+/** The trial at start: tokens of made-up context, rows that are run together, and tokens of one long chunk. */
 const TRIAL_CONTEXT = 700;
-const TRIAL_STEPS = 3;
+const TRIAL_ROWS = 6;
+const TRIAL_CHUNK = 36;
 /** How much longer than the row that is watched its neighbour is, in tokens. */
 const TRIAL_LONGER = 37;
-
-/** Least sizes of a run: 1, or 2 where the kernels for a single one round differently. */
-export interface Padding {
-  readonly decodeRows: 1 | 2;
-  readonly chunkTokens: 1 | 2;
-  /** Rows that go through the head. */
-  readonly wantedRows: 1 | 2;
-}
 
 /** Whether decode rows share a run: `alone` where a graph lets a neighbour's length into a row's logits. */
 export type DecodeRows = "together" | "alone";
@@ -54,7 +48,7 @@ export class DecoderRunner {
   readonly #feeds: GraphFeeds;
   /** Positions written in each slot: where padding may write. */
   readonly #written: Int32Array;
-  #padding: Padding = { decodeRows: 2, chunkTokens: 2, wantedRows: 2 };
+  #padding: Padding = LARGEST_PADDING;
   #decodeRows: DecodeRows = "together";
 
   constructor(options: RunnerOptions) {
@@ -67,14 +61,14 @@ export class DecoderRunner {
       session: this.#session,
       arena: this.#arena,
       shape: arena,
-      chunkTokensMax: options.chunkTokensMax,
+      chunkTokensMax: roundUp(options.chunkTokensMax, PAD_MAX),
     });
     this.#written = new Int32Array(arena.slots);
-    this.#padding = this.#tryPadding();
+    this.#padding = this.#tryPadding(Math.min(options.chunkTokensMax, this.#feeds.pieceTokensMax));
     if (layout.kind === "masked") this.#decodeRows = this.#tryNeighbours();
   }
 
-  /** How far single rows are padded for the sake of batch invariance. */
+  /** How far runs are filled up for the sake of batch invariance. */
   get padding(): Padding {
     return this.#padding;
   }
@@ -98,7 +92,7 @@ export class DecoderRunner {
       );
     }
     const count = tokens.length;
-    const rows = Math.max(this.#padding.decodeRows, count);
+    const rows = Math.min(this.#shape.slots, padTo(count, this.#padding.decodeRows));
     const ids = [...tokens];
     const places = [...positions];
     for (let row = count; row < rows; row += 1) {
@@ -129,7 +123,8 @@ export class DecoderRunner {
       wanted.length >= 1 && wanted.length <= WANTED_ROWS_MAX,
       `${wanted.length} wanted rows are out of bounds`,
     );
-    const piece = this.#feeds.pieceTokensMax;
+    const { multiple } = this.#padding.chunkTokens;
+    const piece = Math.floor(this.#feeds.pieceTokensMax / multiple) * multiple;
     if (tokens.length <= piece) return this.#prefillPiece(slotIndex, start, tokens, wanted);
     const rows = new Map<number, Float32Array>();
     for (let from = 0; from < tokens.length; from += piece) {
@@ -144,9 +139,10 @@ export class DecoderRunner {
   move(from: number, to: number, tokens: number): void {
     this.#arena.move(from, to, tokens);
     this.#written[to] = tokens;
+    this.#written[from] = 0;
   }
 
-  /** The slot's next prompt starts at position 0. */
+  /** The slot is free, or its next prompt starts at position 0. */
   clear(slotIndex: number): void {
     this.#written[slotIndex] = 0;
   }
@@ -167,49 +163,69 @@ export class DecoderRunner {
     tokens: readonly number[],
     wanted: readonly number[],
   ): readonly Float32Array[] {
-    const count = Math.max(this.#padding.chunkTokens, tokens.length);
+    const count = padTo(tokens.length, this.#padding.chunkTokens);
     assert(
       start + count <= this.#shape.capacity,
       `a chunk up to ${start + count} is beyond the slot's ${this.#shape.capacity}`,
     );
-    const padded = tokens.length === count ? tokens : [...tokens, EMPTY_SLOT_TOKEN];
-    // One wanted row is asked for twice, for the same reason as a lone decode row is padded.
-    const [only] = wanted;
-    const asked = only !== undefined && wanted.length < this.#padding.wantedRows ? [only, only] : wanted;
+    const padded = filled(tokens, count, EMPTY_SLOT_TOKEN);
+    const [first] = wanted;
+    const asked =
+      first === undefined ? wanted : filled(wanted, padTo(wanted.length, this.#padding.wantedRows), first);
     this.#written[slotIndex] = start + tokens.length;
     return this.#feeds.prefill(slotIndex, start, padded, asked).slice(0, wanted.length);
   }
 
   /**
-   * Runs the same tokens with and without padding, for each kind of run, behind a long context of random keys and
-   * values: some attention kernels only split their work once there is enough of it.
+   * Runs the same rows in different numbers, for each kind of run. The first one stands behind a long context of random
+   * keys and values: some attention kernels only split their work once there is enough of it.
    */
-  #tryPadding(): Padding {
-    const padAll: Padding = { decodeRows: 2, chunkTokens: 2, wantedRows: 2 };
-    const start = Math.min(TRIAL_CONTEXT, this.#shape.capacity - TRIAL_STEPS - 2);
-    if (start < 1) return padAll;
+  #tryPadding(chunkTokensMax: number): Padding {
+    const { capacity, slots } = this.#shape;
+    const long = Math.min(TRIAL_CHUNK, chunkTokensMax - (chunkTokensMax % PAD_MAX));
+    const start = Math.min(TRIAL_CONTEXT, capacity - TRIAL_CHUNK - PAD_MAX);
+    if (start < 1) return LARGEST_PADDING;
+    this.#padding = padAll(NO_PAD);
     this.#arena.scramble(0, start);
     // Spread over the vocabulary; Knuth's multiplicative hash.
     const token = (index: number): number => ((index + 1) * 2_654_435_761) % this.vocabSize;
-    const trial = (padding: Padding): Buffer => {
-      this.#padding = padding;
-      const seen: Uint8Array[] = [];
-      for (let position = start; position < start + TRIAL_STEPS; position += 1) {
-        seen.push(...this.decode([token(position)], [position]).map(bytesOf));
-        // The same position again, as a chunk.
-        seen.push(...this.prefill(0, position, [token(position)], [0]).map(bytesOf));
-      }
-      return Buffer.concat(seen);
-    };
-    const padded = trial(padAll);
-    const agrees = (changed: Partial<Padding>): boolean => trial({ ...padAll, ...changed }).equals(padded);
-    const chosen: Padding = {
-      decodeRows: agrees({ decodeRows: 1 }) ? 1 : 2,
-      chunkTokens: agrees({ chunkTokens: 1 }) ? 1 : 2,
-      wantedRows: agrees({ wantedRows: 1 }) ? 1 : 2,
-    };
+    const tokens = Array.from({ length: TRIAL_CHUNK }, (_, index) => token(index));
+    const places = [...Array(TRIAL_ROWS).keys()];
+
+    const decoded = places.slice(0, slots).map((_, index) => {
+      const rows = index + 1;
+      const positions = places.slice(0, rows).map((row) => (row === 0 ? start : 0));
+      return [rows, this.decode(tokens.slice(0, rows), positions).map(digestOf)] as const;
+    });
+
+    const total = Math.min(TRIAL_ROWS, chunkTokensMax);
+    const chunked = places.slice(0, total).map((_, index) => {
+      const size = index + 1;
+      const pieces = places.slice(0, Math.floor(total / size)).flatMap((piece) => {
+        const from = piece * size;
+        // As many rows through the head each time: what it does to them is tried below.
+        const wanted = filled([...Array(size).keys()], total, 0);
+        return this.prefill(0, start + from, tokens.slice(from, from + size), wanted)
+          .slice(0, size)
+          .map(digestOf);
+      });
+      return [size, pieces] as const;
+    });
+    if (long > total) {
+      const rows = this.prefill(0, start, tokens.slice(0, long), places.slice(0, total));
+      chunked.push([long, rows.map(digestOf)]);
+    }
+
+    const wanted = places.slice(0, total).map((_, index) => {
+      const last = places.slice(total - index - 1, total).reverse();
+      return [index + 1, this.prefill(0, start, tokens.slice(0, total), last).map(digestOf)] as const;
+    });
     this.#written.fill(0);
-    return chosen;
+    return {
+      decodeRows: choosePad(new Map(decoded)),
+      chunkTokens: choosePad(new Map(chunked)),
+      wantedRows: choosePad(new Map(wanted)),
+    };
   }
 
   /**
@@ -231,6 +247,14 @@ export class DecoderRunner {
     return others.every((bytes) => first?.equals(bytes)) ? "together" : "alone";
   }
 }
+
+const roundUp = (count: number, multiple: number): number => Math.ceil(count / multiple) * multiple;
+
+/** The list, with as many of `filler` behind it as it takes. */
+const filled = (list: readonly number[], length: number, filler: number): readonly number[] =>
+  list.length >= length ? list : [...list, ...Array.from({ length: length - list.length }, () => filler)];
+
+const digestOf = (row: Float32Array): string => createHash("sha256").update(bytesOf(row)).digest("base64");
 
 const copyOf = (row: Float32Array): Float32Array => row.slice();
 

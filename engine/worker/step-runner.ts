@@ -1,6 +1,6 @@
 /** Carries out step plans on a loaded model: closings, moves, openings, decode run, chunk run; samples; reports. */
 import { assert } from "../core/assert.ts";
-import type { SequenceId } from "../core/brand.ts";
+import type { SequenceId, Slot } from "../core/brand.ts";
 import type { PrefillChunk, SampledToken, ScoredToken, StepOutcome, StepPlan } from "../core/step.ts";
 import { type DecoderRunner, WANTED_ROWS_MAX } from "./runner.ts";
 import { RowSampler, scoreTarget } from "./sampler.ts";
@@ -9,6 +9,7 @@ export class StepRunner {
   readonly #runner: DecoderRunner;
   readonly #now: () => number;
   readonly #samplers = new Map<SequenceId, RowSampler>();
+  readonly #slots = new Map<SequenceId, Slot>();
 
   /** `now` in ms, for the two times that an outcome reports. */
   constructor(runner: DecoderRunner, now: () => number) {
@@ -27,10 +28,14 @@ export class StepRunner {
   }
 
   #run(plan: StepPlan): StepOutcome {
-    for (const sequence of plan.closings) this.#samplers.delete(sequence);
-    for (const move of plan.moves) this.#runner.move(move.from, move.to, move.tokens);
+    for (const sequence of plan.closings) this.#close(sequence);
+    for (const move of plan.moves) {
+      this.#runner.move(move.from, move.to, move.tokens);
+      this.#slots.set(move.sequence, move.to);
+    }
     for (const opening of plan.openings) {
       this.#runner.clear(opening.slot);
+      this.#slots.set(opening.sequence, opening.slot);
       this.#samplers.set(opening.sequence, new RowSampler(opening, this.#runner.vocabSize));
     }
     const start = this.#now();
@@ -39,6 +44,15 @@ export class StepRunner {
     const scored = plan.chunk === undefined ? [] : this.#prefill(plan.chunk, sampled);
     const decodeMs = plan.decode.length > 0 ? between - start : 0;
     return { kind: "done", step: plan.step, sampled, scored, decodeMs, chunkMs: this.#now() - between };
+  }
+
+  /** Its slot is told to be free: a run that is filled up with it should not attend to what it held. */
+  #close(sequence: SequenceId): void {
+    this.#samplers.delete(sequence);
+    const slot = this.#slots.get(sequence);
+    if (slot === undefined) return;
+    this.#slots.delete(sequence);
+    this.#runner.clear(slot);
   }
 
   #decode(plan: StepPlan): SampledToken[] {

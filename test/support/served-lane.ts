@@ -1,0 +1,113 @@
+/** A tiny model behind the real local engine, on a real lane: its thread, ONNX Runtime, the model's own tokenizer. */
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll } from "vitest";
+import { tokenId } from "../../engine/core/brand.ts";
+import type { Lane } from "../../engine/core/lane.ts";
+import type { LaneLimits } from "../../engine/core/limits.ts";
+import type { KvPrecision, ModelCard } from "../../engine/core/model.ts";
+import type { StepPlan } from "../../engine/core/step.ts";
+import { type LoadedLane, openWorkerLane } from "../../engine/lanes/worker-lane.ts";
+import type { LaneIncident } from "../../engine/local/lane-loop.ts";
+import { LocalEngine } from "../../engine/local/local-engine.ts";
+import type { TextCodec } from "../../engine/local/text-codec.ts";
+import type { CompileOptions } from "../../models/compile/compile.ts";
+import { openModelSource } from "../../models/open.ts";
+import type { TensorType } from "../../models/source.ts";
+import { loadTokenizer } from "../../models/tokenizer/load.ts";
+import { makeRandomModel } from "../../scripts/make-random-model.ts";
+import { compileForTest, temporaryFolder } from "./compiled.ts";
+
+export interface TinyOptions extends Partial<Pick<CompileOptions, "quant" | "block">> {
+  readonly type: TensorType;
+  readonly kv: KvPrecision;
+  readonly limits: LaneLimits;
+  /** Changes the GGUF before it is compiled. */
+  readonly damage?: (path: string) => void;
+}
+
+const VOCABULARY = 512;
+const LAYERS = 2;
+const MODEL_CONTEXT = 2048;
+
+/** Compiles the model and opens its lane; both are gone when the test file ends. */
+export async function tinyEngine({ type, kv, limits, damage, ...compile }: TinyOptions) {
+  const path = join(temporaryFolder(), "model.gguf");
+  makeRandomModel({ shape: "tiny-llama", type, out: path, seed: 11, vocab: VOCABULARY, layers: LAYERS });
+  damage?.(path);
+  const calibration = [Array.from({ length: 60 }, (_, index) => (index * 37 + 5) % VOCABULARY)];
+  const compiled = await compileForTest(path, { ...compile, kv, ...(kv === "int8" ? { calibration } : {}) });
+  const lane = await openWorkerLane({
+    model: compiled.lane(kv),
+    rowsMax: limits.rowsMax,
+    slotTokens: limits.slotTokens,
+    chunkTokensMax: limits.chunkTokensMax,
+    threads: 1,
+    spinning: false,
+  });
+  const recorded = new RecordedLane(lane);
+  const card: ModelCard = {
+    name: "tiny",
+    geometry: compiled.manifest.geometry,
+    weights: compiled.manifest.precision.weights,
+    kv,
+    contextLength: MODEL_CONTEXT,
+    bosToken: undefined,
+    endTokens: compiled.manifest.tokens.end.map(tokenId),
+    createdAt: 0,
+    hasChatTemplate: true,
+    weightBytes: 0,
+  };
+  const incidents: LaneIncident[] = [];
+  const engine = new LocalEngine(
+    {
+      clock: { now: () => performance.now(), wall: () => Date.now() },
+      card,
+      codec: codecOf(path),
+      lanes: [recorded],
+      report: (incident) => incidents.push(incident),
+      sleep: (ms, signal) => sleep(ms, undefined, { signal }),
+    },
+    limits,
+  );
+  afterAll(() => engine.close());
+  return { engine, lane: recorded, incidents, compiled };
+}
+
+function codecOf(path: string): TextCodec {
+  const source = openModelSource(path);
+  source.store.close();
+  const tokenizer = loadTokenizer(source.tokenizer);
+  return {
+    encode: (text, options) => tokenizer.encode(text, options),
+    decode: (tokens) => tokenizer.decode(tokens),
+    tokenBytes: (token) => tokenizer.tokenBytes(token),
+    isSpecial: (token) => tokenizer.isSpecial(token),
+    stripsFirstSpace: tokenizer.stripsFirstSpace,
+    renderChat: (messages) => messages.map(({ content }) => content).join("\n"),
+  };
+}
+
+/** Passes everything on, and keeps what the steps looked like. */
+class RecordedLane implements Lane {
+  readonly #inner: LoadedLane;
+  /** Decode rows and chunk of each step. */
+  readonly steps: { readonly rows: number; readonly chunk: StepPlan["chunk"] }[] = [];
+
+  constructor(inner: LoadedLane) {
+    this.#inner = inner;
+  }
+
+  run(plan: StepPlan) {
+    this.steps.push({ rows: plan.decode.length, chunk: plan.chunk });
+    return this.#inner.run(plan);
+  }
+
+  revive(): Promise<void> {
+    return this.#inner.revive();
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+}
