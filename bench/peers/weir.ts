@@ -1,4 +1,4 @@
-/** weir as it serves: the real scheduler, a lane in its own thread, padding on, tokens sampled there. */
+/** weir as it serves: the real scheduler, a lane in its own thread, batch-invariant, tokens sampled there. */
 import type { LaneLimits } from "../../engine/core/limits.ts";
 import type { StepOutcome } from "../../engine/core/step.ts";
 import { openWorkerLane } from "../../engine/lanes/worker-lane.ts";
@@ -32,7 +32,7 @@ export async function openWeir(options: WeirOptions): Promise<System> {
   return {
     name: options.name,
     engine: "weir",
-    settings: `${options.model.kv} cache, lone rows padded, chunks of ${limits.chunkTokensMax}`,
+    settings: `${options.model.kv} cache, batch-invariant, chunks of ${limits.chunkTokensMax}`,
     can: () => true,
     measure: (cell) => {
       if (cell.kind === "prefill") return prefill(prompts, limits, cell.tokens, vocabSize);
