@@ -9,6 +9,7 @@
 import type { GraphLayout } from "../../core/model.ts";
 import type { KvArena } from "../kv-arena.ts";
 import { type Binding, type OrtSession, Tensor } from "../ort/session.ts";
+import { PAD_MAX } from "../padding.ts";
 import type { FeedsOptions, GraphFeeds } from "./feeds.ts";
 import { ShapedTensors } from "./shaped-tensors.ts";
 
@@ -16,12 +17,6 @@ export type MaskedLayout = Extract<GraphLayout, { kind: "masked" }>;
 
 /** A prefill run computes logits for each of its tokens: long chunks are cut so that they fit. */
 const LOGITS_BYTES_MAX = 64 * 2 ** 20;
-/** A chunk of one token may be padded to two, whatever the vocabulary. */
-const PIECE_TOKENS_MIN = 2;
-
-/** The head may round a single row differently: a chunk of several tokens never asks for one alone. */
-const KEPT_MIN = 2;
-
 /** The mask has another width on each run, so its tensor is made anew. */
 interface MaskedRun {
   readonly binding: Binding;
@@ -54,7 +49,7 @@ export class MaskedFeeds implements GraphFeeds {
     this.#arena = arena;
     this.#vocabSize = geometry.vocabSize;
     const affordable = Math.floor(LOGITS_BYTES_MAX / (4 * geometry.vocabSize));
-    this.pieceTokensMax = Math.max(PIECE_TOKENS_MIN, Math.min(affordable, chunkTokensMax));
+    this.pieceTokensMax = Math.max(PAD_MAX, Math.min(affordable, chunkTokensMax));
     const tokens = Math.max(slots, this.pieceTokensMax);
     this.#ids = new BigInt64Array(new ArrayBuffer(8 * tokens));
     this.#positions = new BigInt64Array(new ArrayBuffer(8 * tokens));
@@ -95,9 +90,12 @@ export class MaskedFeeds implements GraphFeeds {
     }
     this.#mask.fill(1n, 0, start + count);
     const run = this.#runOf(this.#chunkRuns, slotIndex, slotIndex, 1);
-    // Where the graph can, only the positions from the first wanted one on go through the head.
-    const first = Math.min(...wanted, count - KEPT_MIN);
-    const kept = this.#layout.logitsToKeep ? count - Math.max(0, first) : count;
+    // Where the graph can, only the positions from the first wanted one on go through the head. Their number must not
+    // show in their bits: a multiple of PAD_MAX does not, and all of a chunk are as many as it was filled up to.
+    const needed = count - Math.min(...wanted, count);
+    const kept = this.#layout.logitsToKeep
+      ? Math.min(count, PAD_MAX * Math.max(1, Math.ceil(needed / PAD_MAX)))
+      : count;
     this.#start(run, [1, count], start + count, kept);
     return wanted.map((index) => this.#logitsAt(index - (count - kept)));
   }
