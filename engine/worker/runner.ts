@@ -61,10 +61,10 @@ export class DecoderRunner {
       session: this.#session,
       arena: this.#arena,
       shape: arena,
-      chunkTokensMax: roundUp(options.chunkTokensMax, PAD_MAX),
+      chunkTokensMax: Math.max(TRIAL_CHUNK, roundUp(options.chunkTokensMax, PAD_MAX)),
     });
     this.#written = new Int32Array(arena.slots);
-    this.#padding = this.#tryPadding(Math.min(options.chunkTokensMax, this.#feeds.pieceTokensMax));
+    this.#padding = this.#tryPadding();
     if (layout.kind === "masked") this.#decodeRows = this.#tryNeighbours();
   }
 
@@ -180,9 +180,10 @@ export class DecoderRunner {
    * Runs the same rows in different numbers, for each kind of run. The first one stands behind a long context of random
    * keys and values: some attention kernels only split their work once there is enough of it.
    */
-  #tryPadding(chunkTokensMax: number): Padding {
+  #tryPadding(): Padding {
     const { capacity, slots } = this.#shape;
-    const long = Math.min(TRIAL_CHUNK, chunkTokensMax - (chunkTokensMax % PAD_MAX));
+    const { pieceTokensMax } = this.#feeds;
+    const long = Math.min(TRIAL_CHUNK, pieceTokensMax - (pieceTokensMax % PAD_MAX));
     const start = Math.min(TRIAL_CONTEXT, capacity - TRIAL_CHUNK - PAD_MAX);
     if (start < 1) return LARGEST_PADDING;
     this.#padding = padAll(NO_PAD);
@@ -198,7 +199,7 @@ export class DecoderRunner {
       return [rows, this.decode(tokens.slice(0, rows), positions).map(digestOf)] as const;
     });
 
-    const total = Math.min(TRIAL_ROWS, chunkTokensMax);
+    const total = Math.min(TRIAL_ROWS, pieceTokensMax);
     const chunked = places.slice(0, total).map((_, index) => {
       const size = index + 1;
       const pieces = places.slice(0, Math.floor(total / size)).flatMap((piece) => {

@@ -16,27 +16,34 @@ import { openModelSource } from "../../models/open.ts";
 import type { TensorType } from "../../models/source.ts";
 import { loadTokenizer } from "../../models/tokenizer/load.ts";
 import { makeRandomModel } from "../../scripts/make-random-model.ts";
-import { compileForTest, temporaryFolder } from "./compiled.ts";
+import { type CompiledModel, compileForTest, temporaryFolder } from "./compiled.ts";
 
 export interface TinyOptions extends Partial<Pick<CompileOptions, "quant" | "block">> {
   readonly type: TensorType;
   readonly kv: KvPrecision;
-  readonly limits: LaneLimits;
-  /** Changes the GGUF before it is compiled. */
-  readonly damage?: (path: string) => void;
+  /** Changes the compiled model before it is loaded. */
+  readonly damage?: (source: string, folder: string) => void;
 }
 
 const VOCABULARY = 512;
 const LAYERS = 2;
 const MODEL_CONTEXT = 2048;
 
-/** Compiles the model and opens its lane; both are gone when the test file ends. */
-export async function tinyEngine({ type, kv, limits, damage, ...compile }: TinyOptions) {
+/** A compiled model; it is gone when the test file ends, and so are the engines that were opened over it. */
+export async function tinyModel({ type, kv, damage, ...compile }: TinyOptions) {
   const path = join(temporaryFolder(), "model.gguf");
   makeRandomModel({ shape: "tiny-llama", type, out: path, seed: 11, vocab: VOCABULARY, layers: LAYERS });
-  damage?.(path);
   const calibration = [Array.from({ length: 60 }, (_, index) => (index * 37 + 5) % VOCABULARY)];
   const compiled = await compileForTest(path, { ...compile, kv, ...(kv === "int8" ? { calibration } : {}) });
+  damage?.(path, compiled.folder);
+  const codec = codecOf(path);
+  const open = (limits: LaneLimits) => openEngine(compiled, kv, codec, limits);
+  return { compiled, open };
+}
+
+export type TinyEngine = Awaited<ReturnType<typeof openEngine>>;
+
+async function openEngine(compiled: CompiledModel, kv: KvPrecision, codec: TextCodec, limits: LaneLimits) {
   const lane = await openWorkerLane({
     model: compiled.lane(kv),
     rowsMax: limits.rowsMax,
@@ -63,7 +70,7 @@ export async function tinyEngine({ type, kv, limits, damage, ...compile }: TinyO
     {
       clock: { now: () => performance.now(), wall: () => Date.now() },
       card,
-      codec: codecOf(path),
+      codec,
       lanes: [recorded],
       report: (incident) => incidents.push(incident),
       sleep: (ms, signal) => sleep(ms, undefined, { signal }),
@@ -71,7 +78,7 @@ export async function tinyEngine({ type, kv, limits, damage, ...compile }: TinyO
     limits,
   );
   afterAll(() => engine.close());
-  return { engine, lane: recorded, incidents, compiled };
+  return { engine, lane: recorded, incidents };
 }
 
 function codecOf(path: string): TextCodec {
