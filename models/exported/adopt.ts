@@ -6,15 +6,7 @@ import { createHash } from "node:crypto";
 import { createReadStream, statSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import {
-  GRAPH_NAME,
-  INT8_GRAPH_NAME,
-  LAYOUT_NAME,
-  MANIFEST_NAME,
-  Manifest,
-  TOKENIZER_CONFIG_NAME,
-  TOKENIZER_NAME,
-} from "../manifest.ts";
+import { GRAPH_NAME, MANIFEST_NAME, Manifest, TOKENIZER_CONFIG_NAME, TOKENIZER_NAME } from "../manifest.ts";
 import { ModelFileError } from "../source.ts";
 import type { ExportedSource } from "./open.ts";
 
@@ -29,14 +21,8 @@ export interface AdoptRequest {
 }
 
 const ADOPTER = "weir-adopter 1";
-const OWN_NAMES: readonly string[] = [
-  GRAPH_NAME,
-  INT8_GRAPH_NAME,
-  LAYOUT_NAME,
-  TOKENIZER_NAME,
-  TOKENIZER_CONFIG_NAME,
-  MANIFEST_NAME,
-];
+/** What weir writes into a model's folder ends so; files with weights never do. */
+const OWN_NAME = /\.(?:onnx|json)$/i;
 const PIECE_BYTES = 1 << 20;
 
 type FileRecord = Manifest["files"][number];
@@ -48,13 +34,9 @@ export const adoptedBytes = (source: ExportedSource): number =>
 /** Fills `outDir` with an installed model; what is in it after a failure is the caller's to remove. */
 export async function adoptExported(source: ExportedSource, request: AdoptRequest): Promise<Manifest> {
   const { outDir } = request;
-  const taken = source.externalFiles.find((name) => OWN_NAMES.includes(name));
+  const taken = source.externalFiles.find((name) => OWN_NAME.test(name));
   if (taken !== undefined) {
-    throw new ModelFileError(
-      source.path,
-      "external data",
-      `the name ${taken} is taken by one of weir's own files`,
-    );
+    throw new ModelFileError(source.path, "external data", `the name ${taken} is kept for weir's own files`);
   }
   const total = adoptedBytes(source);
   let done = 0;

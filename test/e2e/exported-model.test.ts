@@ -2,7 +2,15 @@
  * An exported decoder from its directory to answers over HTTP, beside the same weights compiled by weir: the two cannot be
  * told apart. And what happens to directories that do not hold what they seem to.
  */
-import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -165,6 +173,28 @@ describe("a directory that is not what it seems", () => {
       name: "no configuration",
       harm: (folder: string) => rmSync(join(folder, "genai_config.json")),
       says: /config\.json: is missing, and so is genai_config\.json/,
+    },
+    {
+      name: "an operator that nobody knows",
+      harm: (folder: string) => {
+        const graph = readFileSync(join(folder, "model.onnx"), "latin1");
+        writeFileSync(join(folder, "model.onnx"), graph.replaceAll("Sigmoid", "Sigmund"), "latin1");
+      },
+      says: /model\.onnx: graph: ONNX Runtime does not run it: .*Sigmund/,
+    },
+    {
+      name: "a file that takes the place of weir's own",
+      harm: (folder: string) => {
+        // As long as the name that it takes the place of, so that no length in the graph changes.
+        const graph = readFileSync(join(folder, "model.onnx"), "latin1");
+        writeFileSync(
+          join(folder, "model.onnx"),
+          graph.replaceAll("model.onnx.data", "model.int8.onnx"),
+          "latin1",
+        );
+        renameSync(join(folder, "model.onnx.data"), join(folder, "model.int8.onnx"));
+      },
+      says: /model\.onnx: external data: the name model\.int8\.onnx is kept for weir's own files/,
     },
     {
       name: "a graph elsewhere",
