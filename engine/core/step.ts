@@ -84,6 +84,8 @@ export type StepOutcome =
       /** Wall time of each run in ms; 0 where there was none. */
       readonly decodeMs: number;
       readonly chunkMs: number;
+      /** Rows and chunk went through in one run: its time stands in `decodeMs`, `chunkMs` is 0. */
+      readonly shared?: boolean;
     }
   /** The step failed. Where the thread lives on, other sequences' caches may be intact; otherwise all is lost. */
   | {

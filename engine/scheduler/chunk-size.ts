@@ -34,6 +34,12 @@ const DEBT_MAX = 2;
 /** With others waiting for free slots, the bound may grow to this many times itself. */
 const CROWD_STRETCH_MAX = 4;
 
+/** Of a shared run's time, what is at least the chunk's: a run that was quicker than its rows alone is noise. */
+const SHARE_LEAST = 0.05;
+
+/** Shared runs in a row at most, before the rows are timed alone again. */
+const ALONE_EVERY = 12;
+
 /** A chunk's time may vary by this much without being news. */
 const NOISE = 1.2;
 
@@ -57,6 +63,10 @@ export class ChunkSizer {
   readonly #decode = new DecodeCost();
   readonly #plain = new ChunkCost();
   readonly #scored = new ChunkCost();
+  /** Chunks that go through a run together with rows: they need not read the weights again. */
+  readonly #shared = new ChunkCost();
+  /** Shared runs since rows were last timed alone. */
+  #sinceAlone = 0;
   /** In bursts: from -DEBT_MAX to 1. */
   #credit = 0;
 
@@ -67,21 +77,40 @@ export class ChunkSizer {
   observe(plan: StepPlan, outcome: Extract<StepOutcome, { kind: "done" }>): void {
     const { chunk } = plan;
     const rows = plan.decode.length;
+    if (outcome.shared === true && chunk !== undefined)
+      return this.#observeShared(rows, chunk, outcome.decodeMs);
     if (rows > 0) {
       this.#pay(rows, chunk, outcome.decodeMs + outcome.chunkMs);
       this.#decode.observe(rows, outcome.decodeMs, chunk !== undefined);
+      this.#sinceAlone = 0;
     }
     if (chunk === undefined) return;
     this.#costOf(chunk.score !== undefined).observe(chunk.tokens.length, chunk.start, outcome.chunkMs);
   }
 
-  /** At least 1; within the limits on chunks and steps. */
+  /** One run did both: what it took beyond the rows alone is the chunk's. */
+  #observeShared(rows: number, chunk: PrefillChunk, ms: number): void {
+    const known = this.#decode.ms(rows);
+    const { length } = chunk.tokens;
+    // Before any run of rows alone: by their share of the tokens, until one comes.
+    const decodeMs = known ?? (ms * rows) / (rows + length);
+    if (known === undefined) this.#decode.observe(rows, decodeMs, true);
+    this.#sinceAlone += 1;
+    this.#pay(rows, chunk, ms);
+    this.#shared.observe(length, chunk.start, Math.max(ms - decodeMs, SHARE_LEAST * ms));
+  }
+
+  /**
+   * Within the limits on chunks and steps. 0 where rows decode and a step without a chunk is due: shared runs do not
+   * show what the rows alone take, and that grows with their contexts.
+   */
   tokens(ask: ChunkAsk): number {
+    if (ask.rows > 0 && this.#sinceAlone >= ALONE_EVERY) return 0;
     const { chunkTokensMax, chunkTokensMin, stepTokensMax, interTokenStretchMax } = this.#limits;
     const most = Math.min(ask.prompt - ask.start, chunkTokensMax, stepTokensMax - ask.rows);
     const decodeMs = this.#decode.ms(ask.rows);
     if (ask.rows === 0) return most;
-    const cost = this.#costOf(ask.scored);
+    const cost = this.#besideRows(ask.scored);
     const fitting = (stretch: number): number =>
       decodeMs === undefined ? 0 : (cost.tokensWithin((stretch - 1) * decodeMs, ask.start) ?? 0);
     const crowd = Math.min(CROWD_STRETCH_MAX, 1 + ask.queued / ask.rows);
@@ -96,11 +125,14 @@ export class ChunkSizer {
    * anyway.
    */
   #burst(ask: ChunkAsk, regular: number, decodeMs: number): number {
-    const cost = this.#costOf(ask.scored);
+    const cost = this.#besideRows(ask.scored);
     const middle = (ask.start + ask.prompt) / 2;
     const regularMs = decodeMs + (cost.ms(regular, middle) ?? 0);
     const left = ask.prompt - ask.start;
-    const leftMs = Math.max(1, PREFILL_STRETCH * this.#aloneMs(ask, cost) - ask.elapsedMs);
+    const leftMs = Math.max(
+      1,
+      PREFILL_STRETCH * this.#aloneMs(ask, this.#costOf(ask.scored)) - ask.elapsedMs,
+    );
     const others = 1 / BURST_SHARE - 1;
     const fixedMs = cost.ms(0, middle) ?? 0;
     const perTokenMs = (cost.ms(1, middle) ?? 0) - fixedMs;
@@ -128,10 +160,15 @@ export class ChunkSizer {
     const { interTokenStretchMax, chunkTokensMin } = this.#limits;
     // Where even the shortest chunk is over the bound, that is no news: only what is worse counts.
     const least =
-      chunk === undefined ? 0 : this.#costOf(chunk.score !== undefined).ms(chunkTokensMin, chunk.start);
+      chunk === undefined ? 0 : this.#besideRows(chunk.score !== undefined).ms(chunkTokensMin, chunk.start);
     const bound = Math.max(interTokenStretchMax * slowMs, NOISE * (slowMs + (least ?? 0)));
     const credit = stepMs > bound ? this.#credit - 1 : this.#credit + BURST_SHARE;
     this.#credit = Math.min(1, Math.max(-DEBT_MAX, credit));
+  }
+
+  /** What a chunk costs beside rows: shared runs where there were any. Scored chunks are never shared. */
+  #besideRows(scored: boolean): ChunkCost {
+    return !scored && this.#shared.ms(1, 0) !== undefined ? this.#shared : this.#costOf(scored);
   }
 
   #costOf(scored: boolean): ChunkCost {

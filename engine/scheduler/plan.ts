@@ -3,7 +3,8 @@
  * token left, a prompt has more, or has no answer yet. Every step is
  *
  *   - one decode run over all running rows: nobody who runs ever skips a step;
- *   - one chunk of one prompt, whenever there is a prompt and a slot: the head of the queue, until it is done;
+ *   - one chunk of one prompt, whenever there is a prompt and a slot: the head of the queue, until it is done (but for
+ *     a step now and then that times the rows alone);
  *
  * within stepTokensMax. So a prompt's cost is spread over the steps of the others, and the chunk's size
  * (chunk-size.ts) decides between two wishes: the rows' time between tokens (small chunks) and the prompt's

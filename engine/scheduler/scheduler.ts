@@ -207,7 +207,7 @@ export class Scheduler {
     return [opening(live)];
   }
 
-  #chunk(live: LiveSequence, rows: number, now: number): PrefillChunk {
+  #chunk(live: LiveSequence, rows: number, now: number): PrefillChunk | undefined {
     const { prompt, promptLogprobs } = live.request;
     const scored = promptLogprobs !== undefined;
     const ask = {
@@ -218,7 +218,8 @@ export class Scheduler {
       queued: Math.min(this.waitingCount, this.#limits.rowsMax - rows - 1),
       elapsedMs: now - live.startedAt,
     };
-    return prefillChunk(live, this.#sizer.tokens(ask));
+    const count = this.#sizer.tokens(ask);
+    return count === 0 ? undefined : prefillChunk(live, count);
   }
 
   #advance(plan: StepPlan, outcome: Done): readonly SchedulerEvent[] {

@@ -27,7 +27,7 @@ export class KvArena {
   readonly #shape: ArenaShape;
   /** Keys and values of layer 0, of layer 1, and so on. */
   readonly #buffers: readonly ArrayBuffer[];
-  readonly #tensors: Tensor[] = [];
+  readonly #views = new Map<string, readonly Tensor[]>();
 
   constructor(shape: ArenaShape) {
     this.#shape = shape;
@@ -37,6 +37,9 @@ export class KvArena {
 
   /** Tensors over slots from .. from + count - 1, keys and values alternating; closed with the arena. */
   view(from: number, count: number): readonly Tensor[] {
+    const key = `${from},${count}`;
+    const known = this.#views.get(key);
+    if (known !== undefined) return known;
     const { geometry, precision, slots, capacity } = this.#shape;
     assert(
       from >= 0 && count >= 1 && from + count <= slots,
@@ -46,7 +49,7 @@ export class KvArena {
     const dims = [count, geometry.kvHeads, capacity, geometry.headDim];
     const type = precision === "int8" ? "int8" : "float32";
     const views = this.#buffers.map((buffer) => new Tensor(buffer, from * bytes, count * bytes, dims, type));
-    this.#tensors.push(...views);
+    this.#views.set(key, views);
     return views;
   }
 
@@ -103,7 +106,7 @@ export class KvArena {
   }
 
   close(): void {
-    for (const tensor of this.#tensors) tensor.close();
-    this.#tensors.length = 0;
+    for (const views of this.#views.values()) for (const tensor of views) tensor.close();
+    this.#views.clear();
   }
 }

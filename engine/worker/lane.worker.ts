@@ -43,6 +43,7 @@ function load({ model, rowsMax, slotTokens, chunkTokensMax, threads, spinning }:
   };
   const runner = new DecoderRunner({
     graphPath: model.graphPath,
+    sharedGraphPath: sharedGraphOf(model.graphPath),
     layout: model.layout,
     arena,
     chunkTokensMax,
@@ -51,4 +52,10 @@ function load({ model, rowsMax, slotTokens, chunkTokensMax, threads, spinning }:
   current = { runner, steps: new StepRunner(runner, now) };
   // Of the slots beyond the rows no more than a page each is ever touched.
   return { kind: "loaded", loadMs: now() - start, cacheBytes: arenaBytes({ ...arena, slots: rowsMax + 1 }) };
+}
+
+/** weir's own graphs have one for shared steps beside them; graphs that were exported elsewhere do not. */
+function sharedGraphOf(graphPath: string): string | undefined {
+  const path = graphPath.replace(/\.onnx$/, ".shared.onnx");
+  return existsSync(path) ? path : undefined;
 }

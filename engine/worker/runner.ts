@@ -13,6 +13,7 @@ import { assert } from "../core/assert.ts";
 import type { GraphLayout } from "../core/model.ts";
 import { createFeeds } from "./feeds/create.ts";
 import { type GraphFeeds, WANTED_ROWS_MAX } from "./feeds/feeds.ts";
+import { type SharedChunk, SharedFeeds } from "./feeds/shared.ts";
 import { type ArenaShape, KvArena } from "./kv-arena.ts";
 import { OrtSession, type SessionOptions } from "./ort/session.ts";
 import { choosePad, LARGEST_PADDING, NO_PAD, PAD_MAX, type Padding, padAll, padTo } from "./padding.ts";
@@ -23,6 +24,8 @@ export interface RunnerOptions {
   readonly graphPath: string;
   /** What the graph takes and gives; without it the graph is one of weir's own. */
   readonly layout?: GraphLayout | undefined;
+  /** The graph for shared steps, where there is one: rows and a chunk in one run. */
+  readonly sharedGraphPath?: string | undefined;
   readonly arena: ArenaShape;
   /** Tokens of the longest chunk. */
   readonly chunkTokensMax: number;
@@ -31,12 +34,16 @@ export interface RunnerOptions {
 
 const EMPTY_SLOT_TOKEN = 0;
 
-/** The trial at start: tokens of made-up context, rows that are run together, and tokens of one long chunk. */
+/** The trial at start: tokens of made-up context, rows that are run together, and tokens of a long chunk. */
 const TRIAL_CONTEXT = 700;
 const TRIAL_ROWS = 6;
 const TRIAL_CHUNK = 36;
 /** How much longer than the row that is watched its neighbour is, in tokens. */
 const TRIAL_LONGER = 37;
+
+/** The same for shared runs: numbers of rows, and the chunk's length. */
+const SHARED_TRIAL_ROWS = [1, 2, 4];
+const SHARED_TRIAL_CHUNK = 8;
 
 /** Whether decode rows share a run: `alone` where a graph lets a neighbour's length into a row's logits. */
 export type DecodeRows = "together" | "alone";
@@ -48,6 +55,7 @@ export class DecoderRunner {
   readonly #feeds: GraphFeeds;
   /** Positions written in each slot: where padding may write. */
   readonly #written: Int32Array;
+  #shared: { readonly session: OrtSession; readonly feeds: SharedFeeds } | undefined;
   #padding: Padding = LARGEST_PADDING;
   #decodeRows: DecodeRows = "together";
 
@@ -57,15 +65,17 @@ export class DecoderRunner {
     this.#shape = arena;
     this.#arena = new KvArena(arena);
     this.#session = new OrtSession(options.graphPath, options.session);
-    this.#feeds = createFeeds(layout, {
-      session: this.#session,
-      arena: this.#arena,
-      shape: arena,
-      chunkTokensMax: Math.max(TRIAL_CHUNK, roundUp(options.chunkTokensMax, PAD_MAX)),
-    });
+    const chunkTokensMax = Math.max(TRIAL_CHUNK, roundUp(options.chunkTokensMax, PAD_MAX));
+    const own = { arena: this.#arena, shape: arena, chunkTokensMax };
+    this.#feeds = createFeeds(layout, { ...own, session: this.#session });
     this.#written = new Int32Array(arena.slots);
     this.#padding = this.#tryPadding();
     if (layout.kind === "masked") this.#decodeRows = this.#tryNeighbours();
+    if (options.sharedGraphPath !== undefined) {
+      const session = new OrtSession(options.sharedGraphPath, options.session);
+      this.#shared = { session, feeds: new SharedFeeds({ ...own, session }) };
+      if (!this.#sharedAgrees(options.chunkTokensMax)) this.#closeShared();
+    }
   }
 
   /** How far runs are filled up for the sake of batch invariance. */
@@ -136,6 +146,40 @@ export class DecoderRunner {
     return wanted.map((index) => rows.get(index) as Float32Array);
   }
 
+  /** True where so many rows and so long a chunk can go through one run and give the same bits as two. */
+  canShare(rows: number, chunkTokens: number): boolean {
+    const { decodeRows } = this.#padding;
+    const total = rows + padTo(chunkTokens, this.#padding.chunkTokens);
+    const even = [decodeRows, this.#padding.chunkTokens].every((pad) => padTo(total, pad) === total);
+    // Filling up the rows could write into the chunk's slot.
+    return this.#shared !== undefined && rows > 0 && padTo(rows, decodeRows) === rows && even;
+  }
+
+  /**
+   * decode() and prefill() in one run; only where canShare() says so. Returns the rows' logits and, where it is wanted,
+   * that of the chunk's last token.
+   */
+  share(
+    tokens: readonly number[],
+    positions: readonly number[],
+    chunk: SharedChunk,
+    wantsLast: boolean,
+  ): { readonly rows: readonly Float32Array[]; readonly last: Float32Array | undefined } {
+    assert(this.#shared !== undefined, "a run was to be shared without a graph for it");
+    assert(chunk.slot >= tokens.length, `the chunk's slot ${chunk.slot} is one of the ${tokens.length} rows`);
+    const count = padTo(chunk.tokens.length, this.#padding.chunkTokens);
+    const reach = Math.max(chunk.start + count - 1, ...positions);
+    assert(reach < this.#shape.capacity, `position ${reach} is beyond the slot's ${this.#shape.capacity}`);
+    const rows = [...tokens.keys()];
+    const wanted = wantsLast ? [...rows, tokens.length + chunk.tokens.length - 1] : rows;
+    const asked = padTo(padTo(wanted.length, this.#padding.decodeRows), this.#padding.wantedRows);
+    for (const [row, position] of positions.entries()) this.#written[row] = position + 1;
+    this.#written[chunk.slot] = chunk.start + chunk.tokens.length;
+    const padded = { ...chunk, tokens: filled(chunk.tokens, count, EMPTY_SLOT_TOKEN) };
+    const logits = this.#shared.feeds.run(tokens, positions, padded, filled(wanted, asked, 0));
+    return { rows: logits.slice(0, rows.length), last: wantsLast ? logits[rows.length] : undefined };
+  }
+
   move(from: number, to: number, tokens: number): void {
     this.#arena.move(from, to, tokens);
     this.#written[to] = tokens;
@@ -152,6 +196,7 @@ export class DecoderRunner {
   }
 
   close(): void {
+    this.#closeShared();
     this.#session.close();
     this.#feeds.close();
     this.#arena.close();
@@ -227,6 +272,36 @@ export class DecoderRunner {
       chunkTokens: choosePad(new Map(chunked)),
       wantedRows: choosePad(new Map(wanted)),
     };
+  }
+
+  /** Runs rows and a chunk apart and together, behind long contexts: the logits must be the same bits. */
+  #sharedAgrees(chunkTokensMax: number): boolean {
+    const { capacity, slots } = this.#shape;
+    const start = Math.min(TRIAL_CONTEXT, capacity - TRIAL_CHUNK - PAD_MAX);
+    const count = Math.min(SHARED_TRIAL_CHUNK, chunkTokensMax);
+    const sizes = SHARED_TRIAL_ROWS.filter((rows) => rows < slots && this.canShare(rows, count));
+    if (start < 1 || sizes.length === 0) return false;
+    for (let slotIndex = 0; slotIndex <= Math.max(...sizes); slotIndex += 1)
+      this.#arena.scramble(slotIndex, start);
+    const tokens = Array.from({ length: count }, (_, index) => (index * 7_919 + 3) % this.vocabSize);
+    const agrees = sizes.every((rows) => {
+      const ids = Array.from({ length: rows }, (_, row) => tokens[row % count] as number);
+      const positions = ids.map((_, row) => start - 5 * row - 1).map((position) => Math.max(0, position));
+      const apart = [
+        ...this.decode(ids, positions).map(digestOf),
+        ...this.prefill(rows, start, tokens, [count - 1]).map(digestOf),
+      ];
+      const { rows: decoded, last } = this.share(ids, positions, { slot: rows, start, tokens }, true);
+      return [...decoded, last as Float32Array].every((row, index) => digestOf(row) === apart[index]);
+    });
+    this.#written.fill(0);
+    return agrees;
+  }
+
+  #closeShared(): void {
+    this.#shared?.session.close();
+    this.#shared?.feeds.close();
+    this.#shared = undefined;
   }
 
   /**

@@ -39,6 +39,23 @@ export class StepRunner {
       this.#samplers.set(opening.sequence, new RowSampler(opening, this.#runner.vocabSize));
     }
     const start = this.#now();
+    const { chunk } = plan;
+    if (
+      chunk?.score === undefined &&
+      chunk !== undefined &&
+      this.#runner.canShare(plan.decode.length, chunk.tokens.length)
+    ) {
+      const sampled = this.#share(plan, chunk);
+      return {
+        kind: "done",
+        step: plan.step,
+        sampled,
+        scored: [],
+        decodeMs: this.#now() - start,
+        chunkMs: 0,
+        shared: true,
+      };
+    }
     const sampled = this.#decode(plan);
     const between = this.#now();
     const scored = plan.chunk === undefined ? [] : this.#prefill(plan.chunk, sampled);
@@ -55,10 +72,24 @@ export class StepRunner {
     this.#runner.clear(slot);
   }
 
+  /** Decode rows and chunk in one run: the weights are read once for both. */
+  #share(plan: StepPlan, chunk: PrefillChunk): SampledToken[] {
+    checkSlots(plan);
+    this.#samplerOf(chunk.sequence).observePrompt(chunk.tokens);
+    const { rows, last } = this.#runner.share(
+      plan.decode.map((row) => row.token),
+      plan.decode.map((row) => row.position),
+      chunk,
+      chunk.samples,
+    );
+    const sampled = plan.decode.map((row, index) => this.#sample(row.sequence, rows[index]));
+    if (chunk.samples) sampled.push(this.#sample(chunk.sequence, last));
+    return sampled;
+  }
+
   #decode(plan: StepPlan): SampledToken[] {
     if (plan.decode.length === 0) return [];
-    for (const [index, row] of plan.decode.entries())
-      assert(row.slot === index, "decode rows must fill slots from 0 on");
+    checkSlots(plan);
     const logits = this.#runner.decode(
       plan.decode.map((row) => row.token),
       plan.decode.map((row) => row.position),
@@ -95,5 +126,11 @@ export class StepRunner {
     const sampler = this.#samplers.get(sequence);
     assert(sampler !== undefined, `sequence ${sequence} was not opened`);
     return sampler;
+  }
+}
+
+function checkSlots(plan: StepPlan): void {
+  for (const [index, row] of plan.decode.entries()) {
+    assert(row.slot === index, "decode rows must fill slots from 0 on");
   }
 }

@@ -12,6 +12,8 @@ import {
   LAYOUT_NAME,
   MANIFEST_NAME,
   Manifest,
+  SHARED_GRAPH_NAME,
+  SHARED_INT8_GRAPH_NAME,
   TOKENIZER_CONFIG_NAME,
   TOKENIZER_NAME,
   WEIGHTS_NAME,
@@ -21,7 +23,7 @@ import { buildDecoderGraph, type CacheScale, type StoredDecoder } from "./decode
 import { storeDecoder } from "./store.ts";
 import { keptPrecision, type MatrixPrecision, nativePrecision, WeightWriter } from "./weights.ts";
 
-export const COMPILER = "weir-compiler 1";
+export const COMPILER = "weir-compiler 2";
 
 export interface CompileOptions {
   readonly name: string;
@@ -41,9 +43,9 @@ export interface CompileOptions {
   readonly accuracyLevel?: 0 | 4;
 }
 
-/** What a run of the graph over some text shows: its loss, and the largest magnitudes in each layer's cache. */
+/** What a run of the graph over texts shows: the largest magnitudes in each layer's cache, and the loss on held-out text. */
 export interface CacheMeasurement {
-  /** Mean negative log-likelihood, nats a token. */
+  /** Mean negative log-likelihood on text that the magnitudes were not taken from, nats a token. */
   readonly nll: number;
   readonly tokens: number;
   /** One a layer; only where the cache is f32. */
@@ -101,13 +103,18 @@ function writeGraph(
   options: CompileOptions,
   kvScales: readonly CacheScale[] | undefined,
 ): void {
-  const graph = buildDecoderGraph(stored, {
-    dataFile: WEIGHTS_NAME,
-    kvScales,
-    accuracyLevel: options.accuracyLevel ?? 4,
-    producerVersion: COMPILER,
-  });
-  writeFileSync(join(options.outDir, kvScales === undefined ? GRAPH_NAME : INT8_GRAPH_NAME), graph);
+  const names =
+    kvScales === undefined ? [GRAPH_NAME, SHARED_GRAPH_NAME] : [INT8_GRAPH_NAME, SHARED_INT8_GRAPH_NAME];
+  for (const [index, name] of names.entries()) {
+    const graph = buildDecoderGraph(stored, {
+      dataFile: WEIGHTS_NAME,
+      kvScales,
+      accuracyLevel: options.accuracyLevel ?? 4,
+      shared: index === 1,
+      producerVersion: COMPILER,
+    });
+    writeFileSync(join(options.outDir, name), graph);
+  }
 }
 
 async function describe(
@@ -174,8 +181,15 @@ async function chooseCache(
 const scaleOf = (largest: number): number => Math.fround(Math.max(largest, 1e-6) / 127);
 
 async function finish(draft: Manifest, folder: string): Promise<Manifest> {
-  const names = [GRAPH_NAME, WEIGHTS_NAME, LAYOUT_NAME, TOKENIZER_NAME, TOKENIZER_CONFIG_NAME];
-  if (draft.precision.kvScales.length > 0) names.push(INT8_GRAPH_NAME);
+  const names = [
+    GRAPH_NAME,
+    SHARED_GRAPH_NAME,
+    WEIGHTS_NAME,
+    LAYOUT_NAME,
+    TOKENIZER_NAME,
+    TOKENIZER_CONFIG_NAME,
+  ];
+  if (draft.precision.kvScales.length > 0) names.push(INT8_GRAPH_NAME, SHARED_INT8_GRAPH_NAME);
   const manifest = Manifest.parse({
     ...draft,
     files: await digestFiles(names.map((name) => join(folder, name))),

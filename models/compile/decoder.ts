@@ -4,6 +4,11 @@
  * Inputs: `input_ids` int64 [batch, sequence]; `seqlens_k` int32 [batch], each row's length after this run minus one;
  * `total_sequence_length` int32 scalar, the largest length after this run; `logit_rows` int64 [rows], which of the
  * batch * sequence positions go through the head; `past.N.key|value` [batch, kvHeads, capacity, headDim].
+ * The graph for shared steps takes decode rows and one slot's chunk in a single run, so that the weights are read once for
+ * both: `input_ids` [1, tokens], the rows' tokens first, then the chunk's; `split` int64 [2] says how many each;
+ * `chunk_seqlens_k`, `chunk_total_sequence_length` and `chunk_past.N.key|value` [1, ...] are the chunk's own. Only the
+ * attention tells them apart.
+ *
  * Outputs: `logits` f32 [1, rows, vocabulary]; `present.N.key|value`, which the worker binds to the same memory as past.
  */
 import type { DecoderSpec } from "../architectures/spec.ts";
@@ -47,6 +52,8 @@ export interface GraphOptions {
    * 0 keeps them in f32.
    */
   readonly accuracyLevel: 0 | 4;
+  /** For shared steps: rows and a chunk in one run. */
+  readonly shared: boolean;
   readonly producerVersion: string;
 }
 
@@ -73,9 +80,14 @@ class DecoderGraph {
   build(): Uint8Array {
     const graph = this.#graph;
     const { geometry } = this.#model.spec;
-    graph.input("input_ids", "int64", ["batch", "sequence"]);
+    graph.input("input_ids", "int64", this.#options.shared ? [1, "tokens"] : ["batch", "sequence"]);
     graph.input("seqlens_k", "int32", ["batch"]);
     graph.input("total_sequence_length", "int32", []);
+    if (this.#options.shared) {
+      graph.input("split", "int64", [2]);
+      graph.input("chunk_seqlens_k", "int32", [1]);
+      graph.input("chunk_total_sequence_length", "int32", []);
+    }
     graph.input("logit_rows", "int64", ["rows"]);
     graph.output("logits", "float32", [1, "rows", geometry.vocabSize]);
     const embedded = this.#embed();
@@ -160,19 +172,39 @@ class DecoderGraph {
 
   #attention(index: number, layer: StoredLayer, input: Value): Value {
     const graph = this.#graph;
+    const name = `layer${index}.attention`;
+    const all = this.#queryKeyValue(index, layer, input);
+    if (!this.#options.shared) return this.#attend(index, all, "", name);
+    const parts = all.map((value) => {
+      if (value === "") return ["", ""] as const;
+      const [rows, chunk] = [`${value}.rows`, `${value}.chunk`];
+      graph.node("Split", [value, "split"], [`${rows}.flat`, chunk], { axis: 1 });
+      // [1, rows, width] -> [rows, 1, width]: to the attention each is a sequence of its own.
+      return [graph.node("Transpose", [`${rows}.flat`], [rows], { perm: [1, 0, 2] }), chunk] as const;
+    });
+    const [q = ["", ""], k = ["", ""], v = ["", ""]] = parts;
+    const rows = this.#attend(index, [q[0], k[0], v[0]], "", `${name}.rows`);
+    const chunk = this.#attend(index, [q[1], k[1], v[1]], "chunk_", `${name}.chunk`);
+    const flat = graph.node("Transpose", [rows], [`${name}.rows.joined`], { perm: [1, 0, 2] });
+    return graph.node("Concat", [flat, chunk], [name], { axis: 1 });
+  }
+
+  /** `side`: "" for the only or the decoding part of a run, "chunk_" for the chunk of a shared one. */
+  #attend(index: number, packed: readonly [Value, Value, Value], side: "" | "chunk_", output: string): Value {
+    const graph = this.#graph;
     const { spec } = this.#model;
     const { heads, kvHeads, headDim } = spec.geometry;
     const name = (part: string): string => `layer${index}.${part}`;
     const scales = this.#options.kvScales?.[index];
-    const cacheShape = ["batch", kvHeads, "capacity", headDim] as const;
+    const cacheShape = [side === "" ? "batch" : 1, kvHeads, "capacity", headDim] as const;
     const cacheType = scales === undefined ? "float32" : "int8";
-    const [pastKey, pastValue] = [`past.${index}.key`, `past.${index}.value`];
+    const [pastKey, pastValue] = [`${side}past.${index}.key`, `${side}past.${index}.value`];
+    const [presentKey, presentValue] = [`${side}present.${index}.key`, `${side}present.${index}.value`];
     graph.input(pastKey, cacheType, cacheShape);
     graph.input(pastValue, cacheType, cacheShape);
-    graph.output(`present.${index}.key`, cacheType, cacheShape);
-    graph.output(`present.${index}.value`, cacheType, cacheShape);
-    const [query, key, value] = this.#queryKeyValue(index, layer, input);
-    const inputs = [query, key, value, pastKey, pastValue, "seqlens_k", "total_sequence_length"];
+    graph.output(presentKey, cacheType, cacheShape);
+    graph.output(presentValue, cacheType, cacheShape);
+    const inputs = [...packed, pastKey, pastValue, `${side}seqlens_k`, `${side}total_sequence_length`];
     inputs.push(graph.external(this.#model.cos), graph.external(this.#model.sin));
     if (scales !== undefined) {
       inputs.push("", "", "");
@@ -188,7 +220,7 @@ class DecoderGraph {
       scale: { float: spec.attentionScale },
       ...(scales === undefined ? {} : quantised),
     };
-    const outputs = [name("attention"), `present.${index}.key`, `present.${index}.value`];
+    const outputs = [output, presentKey, presentValue];
     return graph.node("GroupQueryAttention", inputs, outputs, attributes, CONTRIB);
   }
 
