@@ -40,6 +40,12 @@ const SHARE_LEAST = 0.05;
 /** Shared runs in a row at most, before the rows are timed alone again. */
 const ALONE_EVERY = 12;
 
+/**
+ * Of the time that the bound leaves beside the rows, the share that is aimed at in shared runs: what the rows alone would
+ * have taken is an estimate there, and lags behind their growing contexts.
+ */
+const SHARED_AIM = 0.8;
+
 /** A chunk's time may vary by this much without being news. */
 const NOISE = 1.2;
 
@@ -113,8 +119,9 @@ export class ChunkSizer {
     const cost = this.#besideRows(ask.scored);
     const fitting = (stretch: number): number =>
       decodeMs === undefined ? 0 : (cost.tokensWithin((stretch - 1) * decodeMs, ask.start) ?? 0);
-    const crowd = Math.min(CROWD_STRETCH_MAX, 1 + ask.queued / ask.rows);
-    const regular = Math.min(most, Math.max(chunkTokensMin, rounded(fitting(crowd * interTokenStretchMax))));
+    const bound = interTokenStretchMax * Math.min(CROWD_STRETCH_MAX, 1 + ask.queued / ask.rows);
+    const stretch = cost === this.#shared ? 1 + SHARED_AIM * (bound - 1) : bound;
+    const regular = Math.min(most, Math.max(chunkTokensMin, rounded(fitting(stretch))));
     if (this.#credit < 1 || decodeMs === undefined) return regular;
     const burstMax = Math.min(most, rounded(fitting(BURST_STRETCH * interTokenStretchMax)));
     return Math.max(regular, Math.min(burstMax, this.#burst(ask, regular, decodeMs)));

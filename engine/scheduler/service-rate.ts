@@ -1,10 +1,13 @@
 /**
  * How long a refused client should wait: places open as fast as sequences end, and whoever was refused before has the
- * first claim. So the n-th refused client hears n times the usual interval between two ends.
+ * first claim. So the n-th refused client hears n times the usual interval between two ends, up to a bound: a request is
+ * refused once for each of its choices, and many that were refused never come back.
  */
 const FIRST_GUESS_MS = 1_000;
 const SHORTEST_MS = 50;
 const LONGEST_MS = 60_000;
+/** Claims that are counted at most; one request with 128 choices must not make later clients wait 128 turns. */
+const CLAIMS_MAX = 32;
 /** Weight of one new interval in the average. */
 const WEIGHT = 0.2;
 
@@ -33,7 +36,7 @@ export class ServiceRate {
 
   /** Counts a refusal and says when to come back, in ms. */
   refuse(): number {
-    this.#refused += 1;
+    this.#refused = Math.min(CLAIMS_MAX, this.#refused + 1);
     const wait = (this.#intervalMs ?? FIRST_GUESS_MS) * this.#refused;
     return Math.round(Math.min(LONGEST_MS, Math.max(SHORTEST_MS, wait)));
   }

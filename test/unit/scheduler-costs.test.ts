@@ -223,6 +223,38 @@ describe("the size of a chunk", () => {
     expect(stretch(12)).toBeLessThanOrEqual(8.08);
   });
 
+  test("is none at all now and then while runs are shared, to time the rows alone", () => {
+    const sizer = new ChunkSizer(LIMITS);
+    teach(sizer, QUICK_START);
+    const shared = (rows: number, chunk: number): void => {
+      const outcome = done(plan(rows, chunk), { decodeMs: 20, chunkMs: 0 });
+      if (outcome.kind === "done") sizer.observe(plan(rows, chunk), { ...outcome, shared: true });
+    };
+    let sizes = 0;
+    for (; sizer.tokens(ask()) > 0; sizes += 1) shared(4, 8);
+    expect(sizes).toBe(12);
+    expect(sizer.tokens(ask({ rows: 0 }))).toBeGreaterThan(0);
+    const alone = done(plan(4, 0), { decodeMs: 15.4 });
+    if (alone.kind === "done") sizer.observe(plan(4, 0), alone);
+    expect(sizer.tokens(ask())).toBeGreaterThan(0);
+  });
+
+  test("is larger where a shared run shows that a chunk costs little beside the rows", () => {
+    const sizer = new ChunkSizer(LIMITS);
+    teach(sizer, SLOW_START);
+    spend(sizer);
+    const before = sizer.tokens(ask());
+    for (let round = 0; round < 12; round += 1) {
+      const size = 4 + 4 * (round % 3);
+      const outcome = done(plan(4, size), { decodeMs: SLOW_START.decode(4) + 0.4 * size, chunkMs: 0 });
+      if (outcome.kind === "done") sizer.observe(plan(4, size), { ...outcome, shared: true });
+      const alone = done(plan(4, 0), { decodeMs: SLOW_START.decode(4) });
+      if (alone.kind === "done") sizer.observe(plan(4, 0), alone);
+    }
+    spend(sizer);
+    expect(sizer.tokens(ask())).toBeGreaterThan(2 * before);
+  });
+
   test("is never below the least, though the bound is lost by it", () => {
     const sizer = new ChunkSizer(LIMITS);
     teach(sizer, { decode: () => 5, chunk: (count) => 20 + 5 * count });

@@ -33,6 +33,7 @@ describe.each(cases)("$shape $type with an $kv cache", async ({ shape, type, kv 
   const compiled = await compileForTest(path, { kv, calibration });
   const runner = new DecoderRunner({
     graphPath: compiled.lane(kv).graphPath,
+    sharedGraphPath: compiled.lane(kv).graphPath.replace(/\.onnx$/, ".shared.onnx"),
     arena: { geometry: compiled.manifest.geometry, precision: kv, slots: ROWS + 1, capacity: 300 },
     chunkTokensMax: 256,
     session: { threads: 2, spinning: true },
@@ -81,6 +82,28 @@ describe.each(cases)("$shape $type with an $kv cache", async ({ shape, type, kv 
     { chunks: [43, 44, 44] },
   ])("a prompt in chunks of $chunks leaves the same cache", ({ chunks }) => {
     prefill(0, 7, chunks);
+    expect(decodeAlone(7)).toEqual(reference[7]);
+  });
+
+  test.each([1, 2, 4, 6])("%i rows and a chunk in one run give the bits of two runs", (rows) => {
+    const order = Array.from({ length: rows }, (_, row) => row);
+    for (const row of order) prefill(row, row, [promptLength(row)]);
+    const chunk = { slot: rows, start: 40, tokens: promptOf(7).slice(40, 52) };
+    prefill(rows, 7, [40]);
+    expect(runner.canShare(rows, chunk.tokens.length)).toBe(true);
+    const { rows: decoded, last } = runner.share(
+      order.map((row) => tokenAt(row, 1000)),
+      order.map(promptLength),
+      chunk,
+      true,
+    );
+    for (const row of order) expect(decoded[row], `row ${row}`).toEqual(reference[row]?.[0]);
+    const seen = (last as Float32Array).slice();
+    prefill(0, 7, [40]);
+    expect(runner.prefill(0, 40, chunk.tokens, [chunk.tokens.length - 1])[0]).toEqual(seen);
+    // What the chunk left in the cache is what the rest of its prompt goes on from.
+    runner.move(rows, 0, 52);
+    runner.prefill(0, 52, promptOf(7).slice(52), [promptLength(7) - 53]);
     expect(decodeAlone(7)).toEqual(reference[7]);
   });
 
