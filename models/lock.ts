@@ -1,5 +1,5 @@
 /** A lock between processes: a file that names its owner, so that a dead owner's lock is told from a living one's. */
-import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import type { Clock } from "../engine/core/clock.ts";
 import { ModelError } from "./model-error.ts";
@@ -14,8 +14,20 @@ interface Owner {
   readonly started: string | undefined;
 }
 
+/** A dead owner's lock is taken away under a lock of its own, `LOCK~takeover`: see takeAway(). */
+const TAKEOVER = "~takeover";
+/** Takeovers of takeovers: each level means a process that was killed within the same few microseconds. */
+const TAKEOVERS_MAX = 3;
+
+/** True for the file name of a takeover, which is nobody's work. */
+export const isTakeover = (name: string): boolean => name.includes(`.lock${TAKEOVER}`);
+
 /** Throws ModelError while another process holds it. Give it back by removing the file. `work`: `the model a`. */
 export function takeLock(lock: string, work: string, clock: Clock): void {
+  take(lock, work, clock, 0);
+}
+
+function take(lock: string, work: string, clock: Clock, level: number): void {
   const mine = JSON.stringify({
     pid: process.pid,
     host: hostname(),
@@ -29,14 +41,36 @@ export function takeLock(lock: string, work: string, clock: Clock): void {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     }
-    if (!isDead(lock, clock)) break;
-    rmSync(lock, { force: true });
+    if (level > TAKEOVERS_MAX || !isDead(lock, clock)) break;
+    takeAway(lock, work, clock, level);
   }
   const owner = readOwner(lock);
   const who = owner === undefined ? "another process" : `process ${owner.pid} on ${owner.host}`;
   throw new ModelError(
     `${who} is working on ${work}. Wait until it is done; if it is not running, remove ${lock}.`,
   );
+}
+
+/**
+ * Between judging a lock dead and removing it, somebody else may have done both and hold a fresh one of the same name; no
+ * file system removes a file only if it is still the one that was judged. So only the holder of the takeover removes dead
+ * locks, and judges anew once it holds it: nobody else can have changed a dead lock after that.
+ */
+function takeAway(lock: string, work: string, clock: Clock, level: number): void {
+  const takeover = `${lock}${TAKEOVER}`;
+  take(takeover, work, clock, level + 1);
+  try {
+    if (!isDead(lock, clock)) return;
+    // Renamed first: a removal that is cut short leaves no lock of this name.
+    const away = `${takeover}.${process.pid}`;
+    renameSync(lock, away);
+    rmSync(away, { force: true });
+  } catch (error) {
+    // It went by itself meanwhile.
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  } finally {
+    rmSync(takeover, { force: true });
+  }
 }
 
 function readOwner(lock: string): Owner | undefined {

@@ -30,7 +30,11 @@ export const Manifest = z.strictObject({
     headDim: positive,
     vocabSize: positive,
   }),
-  contextLength: positive,
+  /** A slot must hold a prompt token and an answer token. */
+  contextLength: z
+    .int()
+    .min(2)
+    .max(2 ** 31),
   /** What the graph takes and gives; absent: it was compiled by weir. */
   graph: z
     .strictObject({ kind: z.literal("masked"), positionIds: z.boolean(), logitsToKeep: z.boolean() })

@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../engine/core/clock.ts";
-import { takeLock } from "./lock.ts";
+import { isTakeover, takeLock } from "./lock.ts";
 import { folderOfName } from "./model-name.ts";
 
 const STAGING = ".staging";
@@ -83,7 +83,11 @@ export function stage(modelsFolder: string, name: string, clock: Clock): Staged 
 export function sweep(modelsFolder: string, clock: Clock): readonly string[] {
   const staging = join(modelsFolder, STAGING);
   if (!existsSync(staging)) return [];
-  const folders = new Set(readdirSync(staging).map((item) => item.replace(/\.lock$/, "")));
+  const folders = new Set(
+    readdirSync(staging)
+      .filter((item) => !isTakeover(item))
+      .map((item) => item.replace(/\.lock$/, "")),
+  );
   return [...folders].filter((folder) => {
     const lock = join(staging, `${folder}.lock`);
     try {

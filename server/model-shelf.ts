@@ -14,7 +14,13 @@ import type { ModelEntry, OpenModel } from "../engine/local/model-host.ts";
 import type { TextCodec } from "../engine/local/text-codec.ts";
 import type { LaneStats } from "../engine/metering/metrics.ts";
 import type { Catalog, UsableModel } from "../models/catalog.ts";
-import { type Manifest, TOKENIZER_CONFIG_NAME, TOKENIZER_NAME } from "../models/manifest.ts";
+import {
+  type Manifest,
+  SHARED_GRAPH_NAME,
+  SHARED_INT8_GRAPH_NAME,
+  TOKENIZER_CONFIG_NAME,
+  TOKENIZER_NAME,
+} from "../models/manifest.ts";
 import type { TokenizerFiles } from "../models/source.ts";
 import { loadTokenizer } from "../models/tokenizer/load.ts";
 import { laneLimits } from "./config/lane-limits.ts";
@@ -30,10 +36,14 @@ export interface ShelfPorts {
 
 /** A model that was installed meanwhile is found after this long, in ms. */
 const LOOK_EVERY_MS = 500;
+/** Logits of a chunk's scored rows beside those of decode rows, per lane. */
+const CHUNK_LOGIT_ROWS = 32;
 
 export class ModelShelf {
   readonly #ports: ShelfPorts;
   #known: { readonly at: number; readonly entries: readonly ModelEntry[] } | undefined;
+  /** Models that cannot be served with these settings and were logged: each is logged once. */
+  readonly #refused = new Set<string>();
   /** Engines in memory, for metrics and for draining. */
   readonly #open = new Map<LocalEngine, ModelCard>();
 
@@ -55,7 +65,7 @@ export class ModelShelf {
     const usable = this.#ports.catalog
       .list()
       .filter((entry): entry is UsableModel => entry.state === "usable");
-    const entries = usable.map((model) => this.#entry(model));
+    const entries = usable.flatMap((model) => this.#entryUnlessBroken(model));
     const chosen = entries.findIndex((entry) => entry.card.name === this.#ports.config.models.default);
     const first = entries[chosen];
     return first === undefined ? entries : [first, ...entries.filter((entry) => entry !== first)];
@@ -79,6 +89,22 @@ export class ModelShelf {
     return [...this.#open.keys()].some((engine) => engine.answering > 0);
   }
 
+  /** One model that cannot be served must not take the others down: it is skipped. */
+  #entryUnlessBroken(model: UsableModel): readonly ModelEntry[] {
+    try {
+      return [this.#entry(model)];
+    } catch (error) {
+      if (!this.#refused.has(model.name)) {
+        this.#refused.add(model.name);
+        this.#ports.log.error(
+          { model: model.name, err: error },
+          "a model is left out: it cannot be served with these settings",
+        );
+      }
+      return [];
+    }
+  }
+
   #entry(model: UsableModel): ModelEntry {
     const { engine } = this.#ports.config;
     const { manifest } = model;
@@ -88,12 +114,12 @@ export class ModelShelf {
     const elementBytes = card.kv === "int8" ? 1 : 4;
     const cacheBytes =
       2 * layers * kvHeads * headDim * (limits.slotTokens + 1) * (limits.rowsMax + 1) * elementBytes;
-    const logitBytes = 4 * vocabSize * (limits.rowsMax + 1);
+    // Decode steps and shared steps each have a buffer of a row a slot; chunks score further rows.
+    const logitBytes = 4 * vocabSize * (2 * (limits.rowsMax + 1) + CHUNK_LOGIT_ROWS);
     return {
       card: { ...card, contextLength: limits.slotTokens },
       version: [manifest.createdAt, ...manifest.files.map(({ sha256 }) => sha256)].join(" "),
-      // Kernels keep a copy of the weights in their own order beside the mapped file.
-      residentBytes: 2 * model.bytes + engine.lanes * (cacheBytes + logitBytes),
+      residentBytes: weightBytes(model, card.kv) + engine.lanes * (cacheBytes + logitBytes),
       open: () => this.#openModel(model, { ...card, contextLength: limits.slotTokens }),
     };
   }
@@ -148,7 +174,10 @@ export class ModelShelf {
         generate: (request, signal) => engine.generate(request, signal),
         tokenize: (text, addSpecial) => engine.tokenize(text, addSpecial),
         detokenize: (tokens) => engine.detokenize(tokens),
-        residentBytes: lanes.reduce((sum, { loaded }) => sum + loaded.cacheBytes, 2 * model.bytes),
+        residentBytes: lanes.reduce(
+          (sum, { loaded }) => sum + loaded.cacheBytes,
+          weightBytes(model, card.kv),
+        ),
         close: async () => {
           this.#open.delete(engine);
           await engine.close();
@@ -165,6 +194,15 @@ export class ModelShelf {
       );
     }
   }
+}
+
+/**
+ * The mapped file, and a copy for each session, since its kernels keep the weights in their own order. Graphs that weir
+ * compiled come with a second graph, for steps that decode and compute a chunk in one run: a session of its own.
+ */
+function weightBytes({ manifest, bytes }: UsableModel, kv: KvPrecision): number {
+  const shared = kv === "int8" ? SHARED_INT8_GRAPH_NAME : SHARED_GRAPH_NAME;
+  return (manifest.files.some(({ name }) => name === shared) ? 3 : 2) * bytes;
 }
 
 function cardOf(manifest: Manifest, bytes: number, kv: KvPrecision): ModelCard {

@@ -1,6 +1,9 @@
 /** Reads numbers and names out of a model's configuration, with bounds; every failure names the key. */
 import { ModelFileError, type ModelSource } from "../source.ts";
 
+/** Every slot holds a prompt token and an answer token at least: a shorter context could not be served. */
+const CONTEXT_MIN = 2;
+
 type Configured = Pick<ModelSource, "path" | "config">;
 
 export class ConfigReader {
@@ -14,14 +17,15 @@ export class ConfigReader {
     return value !== undefined && value !== null;
   }
 
-  /** A whole number of at least 1 and at most `max`. */
+  /** A whole number of at least 1 and at most `max`; at least 2 under the names of a context's length. */
   count(key: string, max: number, fallback?: number): number {
+    const min = /^max_position_embeddings$|\.context_length$/.test(key) ? CONTEXT_MIN : 1;
     const value = this.#source.config[key] ?? fallback;
     if (typeof value !== "number" && typeof value !== "bigint")
       this.fail(key, `expected a whole number, found ${typeof value}`);
     const number = Number(value);
-    if (!Number.isInteger(number) || number < 1 || number > max) {
-      this.fail(key, `expected a whole number from 1 to ${max}, found ${number}`);
+    if (!Number.isInteger(number) || number < min || number > max) {
+      this.fail(key, `expected a whole number from ${min} to ${max}, found ${number}`);
     }
     return number;
   }

@@ -106,7 +106,9 @@ function contextOf(reader: ConfigReader, source: ModelSource): number {
   const full = reader.count("max_position_embeddings", CONTEXT_MAX, 2048);
   const window =
     source.config["use_sliding_window"] === undefined ? source.config["sliding_window"] : undefined;
-  return typeof window === "number" && window > 0 ? Math.min(full, window) : full;
+  if (typeof window !== "number" || window <= 0) return full;
+  if (window < 2) reader.fail("sliding_window", `expected at least 2 tokens, found ${window}`);
+  return Math.min(full, window);
 }
 
 const GGUF_PARTS = {

@@ -108,6 +108,16 @@ describe("the service rate", () => {
     expect(rate.refuse()).toBe(100);
   });
 
+  test("counts a bounded number of refusals: 128 choices of one request do not make the next client wait 128 turns", () => {
+    const rate = new ServiceRate();
+    rate.begin(0);
+    rate.departed(1, 100);
+    for (let choice = 0; choice < 128; choice += 1) rate.refuse();
+    expect(rate.refuse()).toBe(3_200);
+    rate.departed(30, 3_100);
+    expect(rate.refuse()).toBe(300);
+  });
+
   test("keeps to 50 ms at least and a minute at most", () => {
     const rate = new ServiceRate();
     rate.begin(0);

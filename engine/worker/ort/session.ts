@@ -46,7 +46,8 @@ function start(): Runtime {
  */
 export class Tensor {
   readonly handle: Pointer;
-  readonly #memory: ArrayBuffer;
+  /** Nobody reads it: the reference keeps the buffer alive. */
+  readonly memory: ArrayBuffer;
 
   /** `byteOffset` and the shape must lie within `memory`; a scalar has shape []. */
   constructor(
@@ -62,7 +63,7 @@ export class Tensor {
       );
     }
     const { ort, cpuMemory } = start();
-    this.#memory = memory;
+    this.memory = memory;
     const address = koffi.address(new Uint8Array(memory)) + BigInt(byteOffset);
     // A scalar has rank 0 and still needs a non-null shape pointer.
     const dims = BigInt64Array.from(shape.length === 0 ? [0] : shape, BigInt);
@@ -77,10 +78,6 @@ export class Tensor {
     );
   }
 
-  get memory(): ArrayBuffer {
-    return this.#memory;
-  }
-
   close(): void {
     start().ort.release("ReleaseValue", this.handle);
   }
@@ -93,8 +90,6 @@ export interface SessionOptions {
   readonly spinning: boolean;
   /** Further session configuration entries, as the runtime names them. */
   readonly entries?: Readonly<Record<string, string>>;
-  /** Where the runtime writes its profile of every operator; undefined = no profile. */
-  readonly profilePrefix?: string;
 }
 
 export class OrtSession {
@@ -118,7 +113,6 @@ export class OrtSession {
       };
       for (const [key, value] of Object.entries(entries))
         ort.check("AddSessionConfigEntry", settings, key, value);
-      if (options.profilePrefix !== undefined) ort.check("EnableProfiling", settings, options.profilePrefix);
       this.#handle = ort.create("CreateSession", env, graphPath, settings);
     } finally {
       ort.release("ReleaseSessionOptions", settings);

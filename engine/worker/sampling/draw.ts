@@ -17,7 +17,7 @@ import {
 } from "./buckets.ts";
 import { TOP_LIST_MAX, TopList } from "./scan.ts";
 
-/** Below this a temperature is greedy: 64 / temperature must stay far from overflow. */
+/** Below this a temperature is greedy: BUCKETS_PER_NAT / temperature must stay far from overflow. */
 export const TEMPERATURE_MIN = 1e-5;
 
 export type Filters = Pick<Sampling, "temperature" | "topK" | "topP" | "minP">;
@@ -32,7 +32,7 @@ export function draw(row: Float32Array, best: number, filters: Filters, chance: 
     : drawFromBuckets(row, best, filters, chance);
 }
 
-/** The largest z that min_p keeps: a token at distance z / 64 nats has exp(-z / 64) of the best one's probability. */
+/** The largest z that min_p keeps: a token at distance z / 128 nats has exp(-z / 128) of the best one's probability. */
 const farthestOf = (minP: number): number =>
   minP > 0 ? Math.min(HORIZON, -Math.log(minP) * BUCKETS_PER_NAT) : HORIZON;
 

@@ -70,6 +70,12 @@ describe("refused by the name of the key", () => {
     ["rope_scaling.rope_type", { ...CONFIG, rope_scaling: { rope_type: "yarn", factor: 4 } }, "llama"],
     ["rope_scaling.factor", { ...CONFIG, rope_scaling: { rope_type: "linear", factor: -1 } }, "llama"],
     ["rope_theta", { ...CONFIG, rope_theta: 0 }, "llama"],
+    [
+      "max_position_embeddings: expected a whole number from 2",
+      { ...CONFIG, max_position_embeddings: 1 },
+      "llama",
+    ],
+    ["sliding_window", { ...CONFIG, sliding_window: 1 }, "mistral"],
   ] as const)("%s", (field, config, architecture) => {
     const attempt = (): unknown => describeModel(source(config, architecture));
     expect(attempt).toThrow(ModelFileError);

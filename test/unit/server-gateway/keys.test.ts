@@ -1,12 +1,25 @@
-import { scryptSync } from "node:crypto";
-import { expect, test } from "vitest";
+import type * as Crypto from "node:crypto";
+import { randomBytes, scryptSync } from "node:crypto";
+import { expect, test, vi } from "vitest";
 import { createKeyVerifier, hashKey, newKey, parseKeysFile } from "../../../server/keys.ts";
 
+/** Derivations that were asked for: what an unseen key costs. */
+const derivations = vi.hoisted(() => ({ count: 0 }));
+vi.mock("node:crypto", async (original) => {
+  const real = await original<typeof Crypto>();
+  const scrypt = (...args: Parameters<typeof real.scrypt>) => {
+    derivations.count += 1;
+    return real.scrypt(...args);
+  };
+  return { ...real, scrypt };
+});
+
 /** A line that is cheap to check, for tests that check many keys. */
-function cheapLine(key: string, name: string): string {
-  const salt = Buffer.from("0123456789abcdef");
+function cheapLine(key: string, name: string, salt: Buffer = randomBytes(16)): string {
   const hash = scryptSync(key, salt, 32, { N: 1024, r: 1, p: 1 });
-  return `scrypt$1024$1$1$${salt.toString("base64url")}$${hash.toString("base64url")} ${name}`;
+  const id = /^weir-([\w-]{12})\./.exec(key)?.[1];
+  const suffix = id === undefined ? "" : `$${id}`;
+  return `scrypt$1024$1$1$${salt.toString("base64url")}$${hash.toString("base64url")}${suffix} ${name}`;
 }
 
 test("a hashed key is found by its name, another key is not", async () => {
@@ -21,12 +34,13 @@ test("a hashed key is found by its name, another key is not", async () => {
   }
 });
 
-test("two hashes of one key differ, and hold nothing of it", async () => {
+test("two hashes of one key differ, and hold nothing of it but its id", async () => {
   const key = newKey();
   const [first, second] = [await hashKey(key), await hashKey(key)];
   expect(first).not.toBe(second);
-  expect(first).not.toContain(key.slice(5, 15));
-  expect(key).toMatch(/^weir-[\w-]{32}$/);
+  const [, id, secret] = /^weir-([\w-]{12})\.([\w-]{32})$/.exec(key) ?? [];
+  expect(first).not.toContain(secret?.slice(0, 8));
+  expect(first.endsWith(`$${id}`)).toBe(true);
 });
 
 test("lines with one salt cost one derivation, and each keeps its own name", async () => {
@@ -46,6 +60,8 @@ test.each([
   ["a huge p", "scrypt$16384$8$999999$c2FsdHNhbHRzYWx0$AAAA"],
   ["a short salt", `scrypt$16384$8$1$YQ$${"A".repeat(43)}`],
   ["a short hash", "scrypt$16384$8$1$c2FsdHNhbHRzYWx0$AAAA"],
+  ["an id of another length", `scrypt$16384$8$1$c2FsdHNhbHRzYWx0$${"A".repeat(43)}$short`],
+  ["a field too many", `scrypt$16384$8$1$c2FsdHNhbHRzYWx0$${"A".repeat(43)}$${"A".repeat(12)}$x`],
   ["a hash that is not base64url", `scrypt$16384$8$1$c2FsdHNhbHRzYWx0$${"!".repeat(43)}`],
 ])("a line with %s is refused by its number, without quoting it", (_, line) => {
   const read = () => parseKeysFile(`# first\n${line}\n`);
@@ -72,4 +88,46 @@ test("a flood of unknown keys is turned away, and known keys still get in", asyn
   const results = await Promise.all(flood);
   expect(results.filter((result) => result === "overloaded")).toHaveLength(60 - 32);
   expect(results.filter((result) => result === undefined)).toHaveLength(32);
+});
+
+async function costOf(check: () => Promise<unknown>): Promise<number> {
+  const before = derivations.count;
+  await check();
+  return derivations.count - before;
+}
+
+test("a key with an id costs one derivation among many, whether it is right, wrong or of no known id", async () => {
+  const keys = Array.from({ length: 20 }, newKey);
+  const file = [...keys.map((key, i) => cheapLine(key, `k${i}`)), cheapLine("brought-along-key", "own")];
+  const verifier = createKeyVerifier(parseKeysFile(file.join("\n")));
+  const [key = ""] = keys;
+  const wrong = `${key.slice(0, -4)}AAAA`;
+  expect(await costOf(async () => expect(await verifier.verify(key)).toEqual({ name: "k0" }))).toBe(1);
+  expect(await costOf(async () => expect(await verifier.verify(wrong)).toBeUndefined())).toBe(1);
+  expect(await costOf(async () => expect(await verifier.verify(newKey())).toBeUndefined())).toBe(1);
+  expect(await costOf(async () => expect(await verifier.verify(key)).toEqual({ name: "k0" }))).toBe(0);
+});
+
+test("keys without an id are found on lines without one: brought along, or from before there were ids", async () => {
+  const old = `weir-${"o".repeat(32)}`;
+  const file = [cheapLine(newKey(), "new"), cheapLine(old, "old"), cheapLine("with.a-dot-and-more", "own")];
+  const verifier = createKeyVerifier(parseKeysFile(file.join("\n")));
+  expect(await costOf(async () => expect(await verifier.verify(old)).toEqual({ name: "old" }))).toBe(2);
+  expect(await verifier.verify("with.a-dot-and-more")).toEqual({ name: "own" });
+});
+
+test("a flood of keys with and without ids does not keep an unseen key of a known id out", async () => {
+  const [ada, bob] = [newKey(), newKey()];
+  const verifier = createKeyVerifier(
+    parseKeysFile([cheapLine(ada, "ada"), cheapLine(bob, "bob")].join("\n")),
+  );
+  const wrongs = [
+    ...Array.from({ length: 100 }, newKey),
+    ...Array.from({ length: 100 }, (_, i) => `random-${i}`),
+    ...Array.from({ length: 100 }, (_, i) => `${bob.slice(0, -3)}${100 + i}`),
+  ];
+  const flood = wrongs.map((key) => verifier.verify(key).catch((error) => error.code));
+  expect(await verifier.verify(ada)).toEqual({ name: "ada" });
+  const checked = (await Promise.all(flood)).filter((result) => result === undefined);
+  expect(checked, "32 of all others together, 4 of bob's id").toHaveLength(32 + 4);
 });
