@@ -1,7 +1,6 @@
 /** Builds everything once: catalogue, models, engine, gateway. Nothing else may see the whole house. */
 import { randomInt, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { FastifyInstance } from "fastify";
 import type { Clock } from "../engine/core/clock.ts";
 import { ModelHost } from "../engine/local/model-host.ts";
@@ -10,6 +9,7 @@ import { openCatalog } from "../models/catalog.ts";
 import { buildApp } from "./app.ts";
 import { gatewayOptions } from "./config/gateway-options.ts";
 import { type Config, ConfigError, type Problem } from "./config.ts";
+import { drainer } from "./drain.ts";
 import { createKeyVerifier, parseKeysFile } from "./keys.ts";
 import { ModelShelf } from "./model-shelf.ts";
 import { createLogger } from "./plugins/logger.ts";
@@ -37,8 +37,6 @@ const NO_MODEL: Problem = {
   path: "models.resident",
   message: "is false, and no other model is installed; import one with `weir models import FILE --name NAME`",
 };
-/** How often a drain looks whether all answers are done, in ms. */
-const DRAIN_POLL_MS = 20;
 
 export async function compose(config: Config, { clock, version }: ComposeOptions): Promise<Composed> {
   const logger = createLogger({ level: config.log.level });
@@ -73,15 +71,10 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
   const ready = host.warm(defaultModel).then(() => {
     if (readiness.kind === "starting") readiness = { kind: "ready" };
   });
-  const close = async (): Promise<void> => {
+  const drain = drainer(app, { clock, drainMs: config.server.drainMs, endWork: () => host.close() });
+  const close = (): Promise<void> => {
     readiness = { kind: "draining", reason: "the server is shutting down" };
-    const deadline = clock.now() + config.server.drainMs;
-    while (shelf.busy && clock.now() < deadline) await sleep(DRAIN_POLL_MS);
-    await host.close();
-    // A client that does not read its answer would hold the door open.
-    const closed = app.close();
-    app.server.closeAllConnections();
-    await closed;
+    return drain();
   };
   const hasChatTemplate = host.find(defaultModel)?.hasChatTemplate ?? false;
   return { app, ready, defaultModel: { name: defaultModel, hasChatTemplate }, close };

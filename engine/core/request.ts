@@ -16,10 +16,18 @@ export interface ChatMessage {
   readonly toolCallId?: string;
 }
 
+/** The choices of a request share the prompt object: what is computed of it is kept by its identity. */
 export type Prompt =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "tokens"; readonly tokens: readonly TokenId[] }
   | { readonly kind: "chat"; readonly messages: readonly ChatMessage[]; readonly tools?: readonly unknown[] };
+
+/**
+ * Texts longer than this for each token of a model's context are refused before they are cut into tokens, which takes
+ * up to 6 us a character on the thread that all streams share. Prose and code have 3 to 6 characters a token; only long
+ * runs of one character have more than this.
+ */
+export const CHARACTERS_PER_TOKEN_MAX = 8;
 
 /** How a token is drawn from a row of logits. Order: logit_bias, penalties, temperature, top_k, top_p, min_p, draw. */
 export interface Sampling {

@@ -2,6 +2,7 @@
  * Generator number one: a model on this machine's own lanes. Text becomes tokens, a lane's scheduler takes the sequence,
  * and what the scheduler reports becomes text again.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type SequenceId, type TokenId, tokenId } from "../core/brand.ts";
 import type { Clock } from "../core/clock.ts";
 import { WeirError } from "../core/errors.ts";
@@ -9,7 +10,7 @@ import type { GenerationEvent, Generator } from "../core/generator.ts";
 import type { Lane } from "../core/lane.ts";
 import type { LaneLimits } from "../core/limits.ts";
 import type { ModelCard } from "../core/model.ts";
-import type { GenerationRequest, Prompt } from "../core/request.ts";
+import { CHARACTERS_PER_TOKEN_MAX, type GenerationRequest, type Prompt } from "../core/request.ts";
 import type { NewSequence, SchedulerEvent } from "../core/sequence.ts";
 import type { SchedulerSnapshot } from "../scheduler/invariants.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
@@ -35,15 +36,19 @@ interface Replica {
   readonly answers: Map<SequenceId, Answer>;
 }
 
-/** Characters a token, at the dense end of real text: texts longer than this for a whole slot are tried in part first. */
-const DENSE_CHARACTERS = 4;
-/** A cut in a text adds fewer tokens than this. */
-const CUT_TOKENS = 64;
+/** Texts of more characters than this are encoded one a turn of the event loop, so that streams go on between them. */
+const LONG_TEXT = 4_096;
+/** Characters a token in English prose: only to tell about how long a text is that is not encoded. */
+const TYPICAL_CHARACTERS = 4;
 
 export class LocalEngine implements Generator {
   readonly #ports: LocalEnginePorts;
   readonly #limits: LaneLimits;
   readonly #replicas: readonly Replica[];
+  /** Kept as long as the prompt itself. */
+  readonly #encoded = new WeakMap<Prompt, Promise<readonly TokenId[]>>();
+  /** Resolves when the next long text may be encoded. */
+  #turn: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(ports: LocalEnginePorts, limits: LaneLimits) {
@@ -63,10 +68,9 @@ export class LocalEngine implements Generator {
   }
 
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent> {
-    if (signal.aborted) throw new WeirError("cancelled", "The client went away before the request started.");
-    if (this.#closed) throw unloaded();
-    const prompt = this.#tokensOf(request.prompt);
-    this.#check(prompt, request.prompt.kind === "chat" ? "messages" : "prompt");
+    this.#checkOpen(signal);
+    const prompt = await this.#tokensOnce(request.prompt, signal);
+    this.#checkOpen(signal);
     const replica = this.#leastLoaded();
     const sequence = this.#sequenceOf(request, prompt);
     const admission = replica.scheduler.add(sequence);
@@ -130,42 +134,68 @@ export class LocalEngine implements Generator {
     return replica;
   }
 
-  #tokensOf(prompt: Prompt): readonly TokenId[] {
+  #checkOpen(signal: AbortSignal): void {
+    if (signal.aborted) throw new WeirError("cancelled", "The client went away before the request started.");
+    if (this.#closed) throw unloaded();
+  }
+
+  /** The same for all choices of a request, a refusal too: rendered, encoded and checked by the first of them. */
+  #tokensOnce(prompt: Prompt, signal: AbortSignal): Promise<readonly TokenId[]> {
+    const known = this.#encoded.get(prompt);
+    if (known !== undefined) return known;
+    const tokens = this.#tokensOf(prompt, signal);
+    this.#encoded.set(prompt, tokens);
+    tokens.catch(() => this.#encoded.delete(prompt));
+    return tokens;
+  }
+
+  async #tokensOf(prompt: Prompt, signal: AbortSignal): Promise<readonly TokenId[]> {
+    const { codec } = this.#ports;
+    const param = prompt.kind === "chat" ? "messages" : "prompt";
+    const encode = async (text: string, addSpecial: boolean): Promise<readonly TokenId[]> => {
+      await this.#beforeEncoding(text, param, signal);
+      return codec.encode(text, { addSpecial }).map(tokenId);
+    };
     switch (prompt.kind) {
       case "tokens":
-        return prompt.tokens;
+        return this.#checked(prompt.tokens, param);
       case "text":
-        return this.#encode(prompt.text, true, "prompt");
+        return this.#checked(await encode(prompt.text, true), param);
       case "chat":
         // The template writes the special tokens that it wants itself.
-        return this.#encode(this.#ports.codec.renderChat(prompt.messages, prompt.tools), false, "messages");
+        return this.#checked(await encode(codec.renderChat(prompt.messages, prompt.tools), false), param);
     }
   }
 
-  /** A text far beyond the context is refused by its beginning: all streams share this thread, and wait meanwhile. */
-  #encode(text: string, addSpecial: boolean, param: string): readonly TokenId[] {
-    const { codec } = this.#ports;
+  /** All streams share this thread, and wait while a text is encoded: refuses one that is far beyond the context. */
+  async #beforeEncoding(text: string, param: string, signal: AbortSignal): Promise<void> {
     const { slotTokens } = this.#limits;
-    for (let part = DENSE_CHARACTERS * slotTokens; part < text.length; part *= 2) {
-      const { length } = codec.encode(text.slice(0, part), { addSpecial });
-      if (length < slotTokens + CUT_TOKENS) continue;
-      throw tooLong(`about ${Math.round((length * text.length) / part)}`, slotTokens, param);
+    const charactersMax = CHARACTERS_PER_TOKEN_MAX * slotTokens;
+    if (text.length > charactersMax) {
+      const tokens = Math.round(text.length / TYPICAL_CHARACTERS);
+      const why = `about ${tokens} tokens (${text.length} characters, of at most ${charactersMax})`;
+      throw tooLong(why, slotTokens, param);
     }
-    return codec.encode(text, { addSpecial }).map(tokenId);
+    if (text.length <= LONG_TEXT) return;
+    const turn = this.#turn;
+    this.#turn = turn.then(() => nextTurn());
+    await turn;
+    this.#checkOpen(signal);
   }
 
-  #check(prompt: readonly TokenId[], param: string): void {
+  #checked(prompt: readonly TokenId[], param: string): readonly TokenId[] {
     const { slotTokens } = this.#limits;
     const { vocabSize } = this.#ports.card.geometry;
     if (prompt.length === 0) {
       throw new WeirError("invalid_request", "The prompt is empty: it needs at least one token.", { param });
     }
-    if (prompt.length >= slotTokens) throw tooLong(String(prompt.length), slotTokens, param);
+    if (prompt.length >= slotTokens) throw tooLong(`${prompt.length} tokens`, slotTokens, param);
     const outside = prompt.find((token) => token >= vocabSize);
     if (outside !== undefined) {
       const message = `Token ${outside} is not in the vocabulary of ${vocabSize} tokens.`;
       throw new WeirError("invalid_request", message, { param });
     }
+    return prompt;
   }
 
   #sequenceOf(request: GenerationRequest, prompt: readonly TokenId[]): NewSequence {
@@ -204,10 +234,10 @@ export class LocalEngine implements Generator {
 const unloaded = (): WeirError =>
   new WeirError("draining", "The model was unloaded while it answered; send the request again.");
 
-const tooLong = (tokens: string, slotTokens: number, param: string): WeirError =>
+const tooLong = (length: string, slotTokens: number, param: string): WeirError =>
   new WeirError(
     "context_length_exceeded",
-    `The prompt has ${tokens} tokens; this model's context is ${slotTokens} tokens, with room for at least one of the answer. Shorten the prompt.`,
+    `The prompt has ${length}; this model's context is ${slotTokens} tokens, with room for at least one of the answer. Shorten the prompt.`,
     { param },
   );
 

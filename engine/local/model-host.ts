@@ -143,10 +143,8 @@ export class ModelHost implements Generator, ModelDirectory {
       known.users += 1;
       return known;
     }
-    const closings = [
-      ...(known === undefined ? [] : this.#drop(name, known)),
-      ...this.#makeRoom(entry.residentBytes),
-    ];
+    const closings = this.#makeRoom(entry.residentBytes, known);
+    if (known !== undefined && this.#loaded.get(name) === known) this.#leave(name, known);
     // What makes room has to be gone first: the budget holds at every moment.
     const model = closings.length === 0 ? entry.open() : Promise.all(closings).then(() => entry.open());
     const loaded: Loaded = { entry, model, users: 1, usedAt: this.#clock.now(), closing: undefined };
@@ -165,33 +163,42 @@ export class ModelHost implements Generator, ModelDirectory {
     if (!current && loaded.users === 0) void this.#closeModel(loaded);
   }
 
-  /** Unloads idle models, the least recently used first; returns their ends. Throws, and unloads none, if that is not enough. */
-  #makeRoom(bytes: number): readonly Promise<void>[] {
+  /**
+   * Unloads idle models, the least recently used first (`replaced`, where it is idle, before all); returns the ends to
+   * wait for. Throws, and unloads none, if that is not enough. What is leaving takes its room until it is closed.
+   */
+  #makeRoom(bytes: number, replaced: Loaded | undefined): readonly Promise<void>[] {
     const all = [...this.#loaded];
-    let over =
-      all.reduce((sum, [, { entry }]) => sum + entry.residentBytes, bytes) - this.#options.memoryBytesMax;
-    const idle = all.filter(([, { users }]) => users === 0).sort(([, a], [, b]) => a.usedAt - b.usedAt);
+    const sum = (models: readonly Loaded[]): number =>
+      models.reduce((total, { entry }) => total + entry.residentBytes, 0);
+    const leaving = [...this.#leaving];
+    let over = bytes + sum(all.map(([, loaded]) => loaded)) + sum(leaving) - this.#options.memoryBytesMax;
+    const closing = over > 0 ? leaving.filter((loaded) => loaded.closing !== undefined) : [];
+    over -= sum(closing);
+    const usedAt = (loaded: Loaded): number => (loaded === replaced ? -Infinity : loaded.usedAt);
+    const idle = all.filter(([, { users }]) => users === 0).sort(([, a], [, b]) => usedAt(a) - usedAt(b));
     const chosen: typeof idle = [];
     for (const item of idle) {
-      if (over <= 0) break;
+      if (over <= 0 && item[1] !== replaced) break;
       chosen.push(item);
       over -= item[1].entry.residentBytes;
     }
-    if (over > 0 && chosen.length < all.length) {
+    // One model alone may exceed the budget, but only alone.
+    if (over > 0 && chosen.length + closing.length < all.length + leaving.length) {
       throw new WeirError(
         "overloaded",
         "There is no room in memory for this model while the others are busy; try again, or raise models.memory_budget_bytes.",
         { param: "model", retryAfterMs: BUSY_RETRY_MS },
       );
     }
-    return chosen.flatMap((item) => this.#drop(...item));
+    for (const [name, loaded] of chosen) this.#leave(name, loaded);
+    return [...closing, ...chosen.map(([, loaded]) => loaded)].map((loaded) => this.#closeModel(loaded));
   }
 
-  /** The end of it, unless somebody uses it still. */
-  #drop(name: string, loaded: Loaded): readonly Promise<void>[] {
+  /** No new request finds it from now on; the last one that uses it closes it. */
+  #leave(name: string, loaded: Loaded): void {
     this.#loaded.delete(name);
     this.#leaving.add(loaded);
-    return loaded.users === 0 ? [this.#closeModel(loaded)] : [];
   }
 
   #closeModel(loaded: Loaded): Promise<void> {

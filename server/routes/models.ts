@@ -5,6 +5,8 @@ import { z } from "zod";
 import { tokenId } from "../../engine/core/brand.ts";
 import { WeirError } from "../../engine/core/errors.ts";
 import type { ModelDirectory } from "../../engine/core/generator.ts";
+import type { ModelCard } from "../../engine/core/model.ts";
+import { CHARACTERS_PER_TOKEN_MAX } from "../../engine/core/request.ts";
 import { modelBody } from "../openai-shape.ts";
 import { errorResponses, modelListResponse, modelResponse } from "../schema/answers.ts";
 import { detokenizeBody, detokenizeResponse, tokenizeBody, tokenizeResponse } from "../schema/tokenize.ts";
@@ -51,6 +53,7 @@ export function tokenizerRoutes(app: FastifyInstance, models: ModelDirectory): v
         throw new WeirError("invalid_request", "Missing required parameter: 'prompt'.", { param: "prompt" });
       }
       const card = named(model);
+      checkLength(text, card, prompt === undefined ? "content" : "prompt");
       const tokens = await models.tokenize(card.name, text, add_special_tokens ?? add_special ?? true);
       return { tokens: [...tokens], count: tokens.length, max_model_len: card.contextLength };
     },
@@ -78,4 +81,11 @@ export function tokenizerRoutes(app: FastifyInstance, models: ModelDirectory): v
       return { prompt: text, content: text };
     },
   );
+}
+
+function checkLength(text: string, card: ModelCard, param: string): void {
+  const charactersMax = CHARACTERS_PER_TOKEN_MAX * card.contextLength;
+  if (text.length <= charactersMax) return;
+  const why = `it has ${text.length} characters, '${card.name}' takes ${charactersMax} at once (${CHARACTERS_PER_TOKEN_MAX} for each token of its context); send it in parts`;
+  throw new WeirError("invalid_request", `Invalid value for '${param}': ${why}.`, { param });
 }

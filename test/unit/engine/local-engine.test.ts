@@ -237,26 +237,38 @@ describe("a request that cannot be served", () => {
     });
   });
 
-  test("a text far over the context is refused by its beginning, with an estimate", async () => {
-    let seen = 0;
-    const encode: typeof byteCodec.encode = (text, options) => {
-      seen += text.length;
-      return byteCodec.encode(text, options);
+  test("a text or chat far over the context is refused without being encoded, with both numbers", async () => {
+    let encoded = 0;
+    const encode: typeof byteCodec.encode = () => {
+      encoded += 1;
+      return [];
     };
     const { answer } = scriptedEngine({ codec: { encode } });
-    await expect(answer({ prompt: "p".repeat(1_000_000) })).rejects.toMatchObject({
+    await expect(answer({ prompt: "p".repeat(8 * 64 + 1) })).rejects.toMatchObject({
       code: "context_length_exceeded",
-      message: expect.stringMatching(/has about 100\d{4} tokens; this model's context is 64 tokens/),
+      param: "prompt",
+      message: expect.stringMatching(
+        /has about 128 tokens \(513 characters, of at most 512\); this model's context is 64 tokens/,
+      ),
     });
-    expect(seen).toBeLessThan(1_000);
+    const messages = [{ role: "user", content: "p".repeat(1_000_000) }] as const;
+    await expect(answer({ prompt: { kind: "chat", messages } })).rejects.toMatchObject({
+      code: "context_length_exceeded",
+      param: "messages",
+    });
+    expect(encoded).toBe(0);
   });
 
-  test("a long text that few tokens write is served, however often it takes to see that", async () => {
-    const encode = (text: string): readonly number[] => tokensOf(text.replaceAll("p".repeat(50), "P"));
+  test("a long text that few tokens write is served, and encoded once and whole", async () => {
+    const seen: number[] = [];
+    const encode = (text: string): readonly number[] => {
+      seen.push(text.length);
+      return tokensOf(text.replaceAll("p".repeat(50), "P"));
+    };
     const { answer } = scriptedEngine({ codec: { encode }, lanes: [{ next: says("ok") }] });
-    const { events, text } = await answer({ prompt: "p".repeat(3_000) });
-    expect(events[0]).toEqual({ kind: "started", promptTokens: 60 });
-    expect(text).toBe("ok");
+    const { events, text } = await answer({ prompt: "p".repeat(500) });
+    expect(events[0]).toEqual({ kind: "started", promptTokens: 10 });
+    expect({ text, seen }).toEqual({ text: "ok", seen: [500] });
   });
 
   test("an empty prompt, and a token that the model does not have, are refused", async () => {
@@ -465,6 +477,78 @@ describe("a lane that fails", () => {
     const texts = (await Promise.all(asked)).map(({ text }) => text);
     expect(texts).toEqual(["left", "right", "left", "right"]);
   });
+});
+
+describe("the choices of one request", () => {
+  const counting = (limits: { slotTokens?: number } = {}) => {
+    const seen = { encoded: 0, rendered: 0 };
+    const codec: Partial<typeof byteCodec> = {
+      encode: (text, options) => {
+        seen.encoded += 1;
+        return byteCodec.encode(text, options);
+      },
+      renderChat: (messages, tools) => {
+        seen.rendered += 1;
+        return byteCodec.renderChat(messages, tools);
+      },
+    };
+    return { seen, ...scriptedEngine({ codec, limits, lanes: [{ next: says(STORY) }] }) };
+  };
+  const choices = [0, 1, 2, 3];
+
+  test("share a prompt that is rendered and encoded once, and echo its own text", async () => {
+    const { answer, seen } = counting();
+    const chat = { kind: "chat", messages: [{ role: "user", content: "hi" }] } as const;
+    const chats = await Promise.all(choices.map((choice) => answer({ prompt: chat, choice, maxTokens: 3 })));
+    expect(chats.map(({ text }) => text)).toEqual(choices.map(() => "the"));
+    expect(seen).toEqual({ encoded: 1, rendered: 1 });
+    const text = { kind: "text", text: "hé" } as const;
+    const echoes = await Promise.all(choices.map((choice) => answer({ prompt: text, choice, echo: true })));
+    expect(echoes.map(({ events }) => events[1])).toEqual(
+      choices.map(() => expect.objectContaining({ kind: "prompt", text: "hé" })),
+    );
+    expect(seen.encoded).toBe(2);
+  });
+
+  test("are refused together by one look at the prompt", async () => {
+    const { answer, seen } = counting();
+    const prompt = { kind: "text", text: "p".repeat(100) } as const;
+    const results = await Promise.allSettled(choices.map((choice) => answer({ prompt, choice })));
+    for (const result of results) {
+      expect(result).toMatchObject({ status: "rejected", reason: { code: "context_length_exceeded" } });
+    }
+    expect(seen.encoded).toBe(1);
+  });
+
+  test("that a client left before they were encoded leave the prompt good for others", async () => {
+    const { answer, ask, seen } = counting({ slotTokens: 8_192 });
+    const first = { kind: "text", text: "a".repeat(5_000) } as const;
+    const prompt = { kind: "text", text: "b".repeat(5_000) } as const;
+    const abort = new AbortController();
+    const ahead = answer({ prompt: first, maxTokens: 1 });
+    const left = readAll(ask({ prompt, maxTokens: 1 }, abort.signal));
+    abort.abort();
+    await expect(left).rejects.toMatchObject({ code: "cancelled" });
+    expect(seen.encoded).toBe(1);
+    await ahead;
+    expect((await answer({ prompt, maxTokens: 1 })).text).toBe("t");
+  });
+});
+
+test("long texts are encoded one a turn of the event loop, so that streams go on between them", async () => {
+  const seen: string[] = [];
+  const encode: typeof byteCodec.encode = (text, options) => {
+    seen.push(text.slice(0, 1));
+    return byteCodec.encode(text, options);
+  };
+  const { answer } = scriptedEngine({ codec: { encode }, limits: { slotTokens: 8_192 } });
+  const asked = ["a", "b", "c"].map((letter) => answer({ prompt: letter.repeat(5_000), maxTokens: 1 }));
+  for (let i = 0; i < 3; i += 1) {
+    await new Promise((resolve) => setImmediate(resolve));
+    seen.push("|");
+  }
+  await Promise.all(asked);
+  expect(seen.join("")).toMatch(/^a\|+b\|+c/);
 });
 
 describe("several requests at once", () => {

@@ -277,6 +277,43 @@ describe("the memory budget", () => {
     await ask("b");
     expect(host.open).toEqual(["b"]);
   });
+
+  test("counts a model that was replaced until its last answer has ended", async () => {
+    const { begin, ask, of, heldBytes, host } = shelf(["a", "b"], { budget: 200 });
+    const running = await begin("a");
+    of("a").version = "2";
+    expect(await ask("a")).toBe("a 2");
+    // Old and new fill it: the idle new one goes for the other, never the one that answers.
+    expect(await ask("b")).toBe("b 1");
+    expect({ open: host.open, held: heldBytes() }).toEqual({ open: ["b"], held: 200 });
+    of("b").bytes = 200;
+    of("b").version = "2";
+    await expect(ask("b")).rejects.toMatchObject({ code: "overloaded", param: "model" });
+    expect({ open: host.open, held: heldBytes() }).toEqual({ open: ["b"], held: 200 });
+    await running.leave();
+    await settled();
+    expect(await ask("b")).toBe("b 2");
+    expect(heldBytes()).toBe(200);
+  });
+
+  test("counts a model until it is closed: who needs its room waits for that", async () => {
+    const { ask, begin, of } = shelf(["a", "b"], { budget: 200 });
+    const running = await begin("a");
+    of("a").version = "2";
+    await ask("a");
+    const gate = Promise.withResolvers<void>();
+    of("a").closeGate = gate.promise;
+    await running.leave();
+    await settled();
+    expect(of("a").closes).toBe(1);
+    const asked = ask("b");
+    await settled();
+    expect(of("b").opens).toBe(0);
+    gate.resolve();
+    expect(await asked).toBe("b 1");
+    // Its closing made room enough: the new one stays.
+    expect(of("a").closes).toBe(1);
+  });
 });
 
 describe("a model that is installed anew under its name", () => {
