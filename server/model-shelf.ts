@@ -44,7 +44,7 @@ export class ModelShelf {
   #known: { readonly at: number; readonly entries: readonly ModelEntry[] } | undefined;
   /** Models that cannot be served with these settings and were logged: each is logged once. */
   readonly #refused = new Set<string>();
-  /** Engines in memory, for metrics and for draining. */
+  /** Engines in memory, for metrics. */
   readonly #open = new Map<LocalEngine, ModelCard>();
 
   constructor(ports: ShelfPorts) {
@@ -82,11 +82,6 @@ export class ModelShelf {
         slotTokens: lane.limits.slotTokens,
       })),
     );
-  }
-
-  /** True while any request runs or waits. */
-  get busy(): boolean {
-    return [...this.#open.keys()].some((engine) => engine.answering > 0);
   }
 
   /** One model that cannot be served must not take the others down: it is skipped. */
