@@ -72,7 +72,7 @@ describe("configuration", () => {
     [{ ...config, max_position_embeddings: undefined }, /config\.json: max_position_embeddings: expected/],
     [
       { ...config, max_position_embeddings: 1e12 },
-      /max_position_embeddings: expected a whole number from 1 to \d+/,
+      /max_position_embeddings: expected a whole number from 2 to \d+/,
     ],
     [{ ...config, eos_token_id: "</s>" }, /eos_token_id: must be a token id or a list of them/],
   ])("%j is refused", (wrong, says) => {

@@ -98,7 +98,8 @@ async function costOf(check: () => Promise<unknown>): Promise<number> {
 
 test("a key with an id costs one derivation among many, whether it is right, wrong or of no known id", async () => {
   const keys = Array.from({ length: 20 }, newKey);
-  const file = [...keys.map((key, i) => cheapLine(key, `k${i}`)), cheapLine("brought-along-key", "own")];
+  const own = ["brought-along", "another-brought"].map((key) => cheapLine(key, "own"));
+  const file = [...keys.map((key, i) => cheapLine(key, `k${i}`)), ...own];
   const verifier = createKeyVerifier(parseKeysFile(file.join("\n")));
   const [key = ""] = keys;
   const wrong = `${key.slice(0, -4)}AAAA`;
