@@ -74,6 +74,7 @@ describe("configuration", () => {
       { ...config, max_position_embeddings: 1e12 },
       /max_position_embeddings: expected a whole number from 2 to \d+/,
     ],
+    [{ ...config, max_position_embeddings: 1 }, /max_position_embeddings: expected a whole number from 2/],
     [{ ...config, eos_token_id: "</s>" }, /eos_token_id: must be a token id or a list of them/],
   ])("%j is refused", (wrong, says) => {
     expect(() => openExported(directory({ "model.onnx": right, "config.json": wrong }))).toThrow(says);
