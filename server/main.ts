@@ -19,4 +19,6 @@ process.exitCode = await runCli(process.argv.slice(2), {
   terminal: processTerminal(),
   entry: import.meta.filename,
 });
+// The channel to a supervisor would hold the process open.
+if (process.connected) process.disconnect();
 setTimeout(() => process.exit(), LINGER_MS).unref();
