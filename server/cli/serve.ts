@@ -147,9 +147,9 @@ function announce(
   const name = anyHost ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host;
   const url = `http://${name}:${port}`;
   const key = config.keysFile === undefined ? "" : ` -H "authorization: Bearer $WEIR_API_KEY"`;
-  const question = "Summarise: the release moved to Friday because two tests still fail.";
+  const question = "Annual leave is 25 days a year. How many days of leave do I get?";
   const [path, ask] = model.hasChatTemplate
-    ? ["chat/completions", { messages: [{ role: "user", content: question }] }]
+    ? ["chat/completions", { temperature: 0, messages: [{ role: "user", content: question }] }]
     : ["completions", { prompt: "Once upon a time" }];
   const body = JSON.stringify({ model: model.name, ...ask });
   terminal.out(`weir ${version} serves ${model.name} on ${url} (ready after ${seconds.toFixed(1)} s)`);
