@@ -4,7 +4,7 @@ import { type IncomingMessage, request } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { makeRandomModel } from "../../scripts/make-random-model.ts";
 import { hashKey } from "../../server/keys.ts";
 import { chunksOf, send } from "../support/http-client.ts";
@@ -158,10 +158,10 @@ describe("who may ask", () => {
 test("a port that is taken is named, and nothing is tried again", async () => {
   const other = createServer();
   await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
-  afterAll(() => void other.close());
   const { port } = other.address() as { port: number };
   const served = new Served(tiny({ port }));
   expect(await served.ended).toBe(1);
+  other.close();
   expect(served.output).toMatch(new RegExp(`weir: Port ${port} on 127\\.0\\.0\\.1 is in use`));
 });
 

@@ -23,6 +23,12 @@ const STOP_MS_MAX = 30_000;
 
 const clock = { now: () => performance.now(), wall: () => Date.now() };
 
+/** Whatever a failed test left running ends with its file. */
+const running = new Set<Served>();
+afterAll(async () => {
+  await Promise.all([...running].map((served) => served.stop("SIGKILL")));
+});
+
 /** An empty WEIR_HOME. */
 export function temporaryHome(): string {
   const home = mkdtempSync(join(tmpdir(), "weir-e2e-"));
@@ -83,8 +89,12 @@ export class Served {
         this.#output += text;
       });
     }
+    running.add(this);
     this.#exit = new Promise((resolve) => {
-      this.process.on("close", (code, signal) => resolve(code ?? signal ?? "?"));
+      this.process.on("close", (code, signal) => {
+        running.delete(this);
+        resolve(code ?? signal ?? "?");
+      });
     });
   }
 
