@@ -44,7 +44,7 @@ const ALONE_EVERY = 12;
  * Of the time that the bound leaves beside the rows, the share that is aimed at in shared runs: what the rows alone would
  * have taken is an estimate there, and lags behind their growing contexts.
  */
-const SHARED_AIM = 0.75;
+const SHARED_AIM = 0.8;
 
 /** A chunk's time may vary by this much without being news. */
 const NOISE = 1.2;
