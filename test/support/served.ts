@@ -47,7 +47,7 @@ export async function installTiny(
   await installFile(home, name, path);
 }
 
-export async function installFile(home: string, name: string, path: string): Promise<void> {
+async function installFile(home: string, name: string, path: string): Promise<void> {
   const folder = join(home, "models");
   await installModel(
     { path, name, quant: undefined, block: undefined, kv: "auto", existing: "replace" },
