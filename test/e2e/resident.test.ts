@@ -1,21 +1,16 @@
 /** The model that comes with weir, as a newcomer meets it: one command, no settings. */
-import { existsSync } from "node:fs";
 import { availableParallelism, loadavg } from "node:os";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { contractSuite } from "../contract/contract-suite.ts";
-import { RESIDENT_FILE, Served, serve, temporaryHome } from "../support/served.ts";
+import { Served, serve, temporaryHome } from "../support/served.ts";
 
 const NAME = "weir-resident";
 const READY_MS_MAX = 3_000;
 
-const present = existsSync(RESIDENT_FILE);
-const named = (name: string): string =>
-  present ? name : `${name} (skipped: models/resident/weir-resident.gguf is absent)`;
-
 const home = temporaryHome();
 
-describe.skipIf(!present)(named("the resident model"), () => {
+describe("the resident model", () => {
   let served: Served;
   beforeAll(async () => {
     served = await serve({ home });
@@ -51,9 +46,7 @@ describe.skipIf(!present)(named("the resident model"), () => {
   });
 });
 
-if (present) {
-  contractSuite("the OpenAI contract, by the resident model", async () => {
-    const served = await serve({ home });
-    return { baseUrl: served.url, model: NAME, [Symbol.asyncDispose]: () => served[Symbol.asyncDispose]() };
-  });
-}
+contractSuite("the OpenAI contract, by the resident model", async () => {
+  const served = await serve({ home });
+  return { baseUrl: served.url, model: NAME, [Symbol.asyncDispose]: () => served[Symbol.asyncDispose]() };
+});

@@ -38,7 +38,7 @@ export const says = (text: string): NextToken => {
 };
 
 /** The log-probability that the lane reports of a token behind a context. */
-export const logprobOf = (context: readonly TokenId[], token: TokenId): number =>
+const logprobOf = (context: readonly TokenId[], token: TokenId): number =>
   -((context.length * 7 + token) % 50) / 10;
 
 export type Fault = { readonly slotsIntact: boolean; readonly message: string };

@@ -17,7 +17,6 @@ import { compileCalibrated } from "../../server/model-tools.ts";
 import { send } from "./http-client.ts";
 
 const MAIN = join(import.meta.dirname, "..", "..", "server", "main.ts");
-export const RESIDENT_FILE = join(import.meta.dirname, "../../models/resident/weir-resident.gguf");
 const READY_MS_MAX = 60_000;
 const STOP_MS_MAX = 30_000;
 
