@@ -157,6 +157,7 @@ export class ModelShelf {
           lanes,
           report: (incident) => log.warn({ model: card.name, incident }, "a lane had an incident"),
           sleep: (ms, signal) => sleep(ms, undefined, { signal }),
+          repeat,
         },
         limits,
       );
@@ -189,6 +190,11 @@ export class ModelShelf {
       );
     }
   }
+}
+
+function repeat(everyMs: number, work: () => void): Disposable {
+  const timer = setInterval(work, everyMs);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
 /**

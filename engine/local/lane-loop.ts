@@ -14,6 +14,8 @@ export interface LaneLoopPorts {
   readonly report: (incident: LaneIncident) => void;
   /** Called when the lane could not be started again: what waits for it should be told. The loop keeps trying. */
   readonly giveUp: (message: string) => void;
+  /** Called when the lane begins to start again: time-outs are looked after until the result is disposed. */
+  readonly watch: () => Disposable;
   /** Ends early, in either way, when the signal aborts. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
@@ -91,7 +93,9 @@ export class LaneLoop {
     this.#wake = undefined;
   }
 
+  /** May take minutes, in which the scheduler is not asked for a step, and so ends nobody whose time is up. */
   async #revive(): Promise<void> {
+    using _watch = this.#ports.watch();
     let wait = REVIVE_WAIT_MS_FIRST;
     for (let attempts = 1; !this.#closed; attempts += 1) {
       try {

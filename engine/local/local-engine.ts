@@ -27,19 +27,31 @@ export interface LocalEnginePorts {
   readonly report: (incident: LaneIncident) => void;
   /** Ends early, in either way, when the signal aborts. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** Calls `work` again and again, until the result is disposed. */
+  readonly repeat: (everyMs: number, work: () => void) => Disposable;
+}
+
+interface Pending {
+  readonly answer: Answer;
+  /** From arrival to the last token, in ms. */
+  readonly timeoutMs: number;
+  /** Clock.now() from which it is too late. */
+  readonly deadline: number;
 }
 
 interface Replica {
   readonly lane: Lane;
   readonly scheduler: Scheduler;
   readonly loop: LaneLoop;
-  readonly answers: Map<SequenceId, Answer>;
+  readonly answers: Map<SequenceId, Pending>;
 }
 
 /** Texts of more characters than this are encoded one a turn of the event loop, so that streams go on between them. */
 const LONG_TEXT = 4_096;
 /** Characters a token in English prose: only to tell about how long a text is that is not encoded. */
 const TYPICAL_CHARACTERS = 4;
+/** How often time-outs are looked after while a lane is being started again. */
+const EXPIRE_EVERY_MS = 100;
 
 export class LocalEngine implements Generator {
   readonly #ports: LocalEnginePorts;
@@ -72,6 +84,9 @@ export class LocalEngine implements Generator {
     const prompt = await this.#tokensOnce(request.prompt, signal);
     this.#checkOpen(signal);
     const replica = this.#leastLoaded();
+    const { requestTimeoutMs } = this.#limits;
+    const timeoutMs = Math.min(request.timeoutMs ?? requestTimeoutMs, requestTimeoutMs);
+    const deadline = this.#ports.clock.now() + timeoutMs;
     const sequence = this.#sequenceOf(request, prompt);
     const admission = replica.scheduler.add(sequence);
     if (admission.kind === "full") {
@@ -90,7 +105,7 @@ export class LocalEngine implements Generator {
       cancel: () => this.#end(replica, id, () => replica.scheduler.cancel(id)),
       stop: () => replica.scheduler.stop(id),
     });
-    replica.answers.set(id, answer);
+    replica.answers.set(id, { answer, timeoutMs, deadline });
     replica.loop.wake();
     yield* answer.events();
   }
@@ -117,7 +132,7 @@ export class LocalEngine implements Generator {
 
   #start(lane: Lane): Replica {
     const scheduler = new Scheduler(this.#ports.clock, this.#limits);
-    const answers = new Map<SequenceId, Answer>();
+    const answers = new Map<SequenceId, Pending>();
     const loop = new LaneLoop({
       lane,
       scheduler,
@@ -128,6 +143,7 @@ export class LocalEngine implements Generator {
           replica,
           new WeirError("backend_failed", "The model's worker could not be started again."),
         ),
+      watch: () => this.#ports.repeat(EXPIRE_EVERY_MS, () => this.#expire(replica)),
       sleep: this.#ports.sleep,
     });
     const replica: Replica = { lane, scheduler, answers, loop };
@@ -224,15 +240,31 @@ export class LocalEngine implements Generator {
   }
 
   #failAll(replica: Replica, error: WeirError): void {
-    for (const [id, answer] of [...replica.answers]) {
-      this.#end(replica, id, () => replica.scheduler.cancel(id));
-      answer.fail(error);
+    for (const [id, pending] of [...replica.answers]) this.#fail(replica, id, pending, error);
+  }
+
+  /** Those who wait for a lane that is being started again; the scheduler ends the others. */
+  #expire(replica: Replica): void {
+    const now = this.#ports.clock.now();
+    for (const [id, pending] of [...replica.answers]) {
+      if (pending.deadline <= now) this.#fail(replica, id, pending, late(pending.timeoutMs));
     }
+  }
+
+  #fail(replica: Replica, id: SequenceId, { answer }: Pending, error: WeirError): void {
+    this.#end(replica, id, () => replica.scheduler.cancel(id));
+    answer.fail(error);
   }
 }
 
 const unloaded = (): WeirError =>
   new WeirError("draining", "The model was unloaded while it answered; send the request again.");
+
+const late = (timeoutMs: number): WeirError =>
+  new WeirError(
+    "request_timeout",
+    `The request was not done after its ${timeoutMs / 1_000} s: the model's worker was still being started again. Try later, or allow it more time.`,
+  );
 
 const tooLong = (length: string, slotTokens: number, param: string): WeirError =>
   new WeirError(
@@ -241,9 +273,9 @@ const tooLong = (length: string, slotTokens: number, param: string): WeirError =
     { param },
   );
 
-function publish(answers: Map<SequenceId, Answer>, event: SchedulerEvent): void {
-  const answer = answers.get(event.sequence);
-  if (answer === undefined) return; // the reader left between the step and now
+function publish(answers: Map<SequenceId, Pending>, event: SchedulerEvent): void {
+  const pending = answers.get(event.sequence);
+  if (pending === undefined) return; // the reader left between the step and now
   if (event.kind === "finished" || event.kind === "failed") answers.delete(event.sequence);
-  answer.take(event);
+  pending.answer.take(event);
 }

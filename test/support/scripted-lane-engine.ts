@@ -66,6 +66,7 @@ export function scriptedEngine({ lanes: scripts = [{}], limits, codec, sleep }: 
   const clock = new FakeClock();
   const lanes = scripts.map((script) => new ScriptedLane(script));
   const incidents: LaneIncident[] = [];
+  const repeated = new Set<() => void>();
   const engine = new LocalEngine(
     {
       clock,
@@ -74,6 +75,10 @@ export function scriptedEngine({ lanes: scripts = [{}], limits, codec, sleep }: 
       lanes,
       report: (incident) => incidents.push(incident),
       sleep: sleep ?? (async () => undefined),
+      repeat: (_, work) => {
+        repeated.add(work);
+        return { [Symbol.dispose]: () => repeated.delete(work) };
+      },
     },
     laneLimits(limits),
   );
@@ -85,8 +90,13 @@ export function scriptedEngine({ lanes: scripts = [{}], limits, codec, sleep }: 
     engine.snapshots().reduce((sum, lane) => sum + lane.slotsUsed + lane.waiting.length, 0);
   /** What does not hold of the schedulers now. */
   const breaches = (): readonly string[] => engine.snapshots().flatMap(violations);
+  /** What the engine does again and again is done once; returns how many such things there are. */
+  const tick = (): number => {
+    for (const work of repeated) work();
+    return repeated.size;
+  };
   const [lane] = lanes as [ScriptedLane];
-  return { engine, clock, lane, lanes, incidents, ask, answer, load, breaches };
+  return { engine, clock, lane, lanes, incidents, ask, answer, load, breaches, tick };
 }
 
 /** Whatever can go on without an outside event has gone on. */

@@ -130,7 +130,7 @@ class Simulation {
   }
 
   async run(): Promise<void> {
-    const { engine, lanes, incidents, load } = this.#place;
+    const { engine, lanes, incidents, load, tick } = this.#place;
     const all = Promise.all(this.#clients.map((habits) => this.#client(habits)));
     const closing = this.#closesAfter === undefined ? undefined : this.#closeAfter(this.#closesAfter);
     let ended = false;
@@ -143,6 +143,7 @@ class Simulation {
     for (let turns = 0; !ended; turns += 1) {
       must(this.#breaches.length === 0, this.#breaches.join("; "));
       must(turns < TURNS_MAX, `the run does not end: ${this.#open} clients still wait, load ${load()}`);
+      tick();
       await turn();
     }
     await watched;

@@ -74,6 +74,10 @@ async function openEngine(compiled: CompiledModel, kv: KvPrecision, codec: TextC
       lanes: [recorded],
       report: (incident) => incidents.push(incident),
       sleep: (ms, signal) => sleep(ms, undefined, { signal }),
+      repeat: (everyMs, work) => {
+        const timer = setInterval(work, everyMs);
+        return { [Symbol.dispose]: () => clearInterval(timer) };
+      },
     },
     limits,
   );

@@ -21,6 +21,7 @@ function start(script: LaneScript = {}, lane = new ScriptedLane(script)) {
     publish: (event) => events.push(event),
     report: (incident) => incidents.push(incident),
     giveUp,
+    watch: () => ({ [Symbol.dispose]: () => undefined }),
     sleep: async (ms, signal) => {
       waits.push(ms);
       sleeping = Promise.withResolvers();

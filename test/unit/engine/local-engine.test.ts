@@ -439,6 +439,45 @@ describe("a lane that fails", () => {
     expect(load()).toBe(0);
   });
 
+  test("is being started again for long: those whose time is up or who leave end meanwhile, the others are answered", async () => {
+    const back = Promise.withResolvers<void>();
+    const { answer, ask, clock, lane, load, tick } = scriptedEngine({
+      lanes: [
+        {
+          next: says("back"),
+          before: ({ step }) => (step === 1 ? dead : undefined),
+          onRevive: () => back.promise,
+        },
+      ],
+      limits: { rowsMax: 1, requestTimeoutMs: 10_000 },
+    });
+    const patient = answer({ maxTokens: 4 });
+    const late = answer({ timeoutMs: 2_000 }).catch((error: unknown) => error);
+    await settled();
+    expect(lane.revives).toBe(1);
+    const leaving = new AbortController();
+    const arrived = readAll(ask({ timeoutMs: 2_500 }, leaving.signal)).catch((error: unknown) => error);
+    await settled();
+    expect(load()).toBe(3);
+    clock.advance(1_999);
+    tick();
+    expect(load()).toBe(3);
+    clock.advance(1);
+    tick();
+    expect(await late).toMatchObject({
+      code: "request_timeout",
+      message: expect.stringMatching(/after its 2 s.*being started again/),
+    });
+    expect(load()).toBe(2);
+    leaving.abort();
+    expect(await arrived).toMatchObject({ code: "cancelled" });
+    expect(load()).toBe(1);
+    back.resolve();
+    expect((await patient).text).toBe("back");
+    // The scheduler looks after time-outs itself again.
+    expect(tick()).toBe(0);
+  });
+
   test("cannot be started again: those who wait are told, and it serves once it is back", async () => {
     let broken = true;
     const { answer, load } = scriptedEngine({
