@@ -47,6 +47,7 @@ export class Answer {
       // An answer goes on where its prompt ends: the space of its first token is part of it.
       stripFirstSpace: false,
       stop: request.stop,
+      minTokens: request.minTokens,
     });
     this.#stream.push({ kind: "started", promptTokens: prompt.length });
     if (request.echo && request.logprobs === undefined) this.#echo(undefined);

@@ -32,14 +32,21 @@ export class StopStrings {
     this.#at = this.#root;
   }
 
-  /** `emit`: text that no stop can reach any more. After a stop everything is swallowed. */
-  push(text: string): { readonly emit: string; readonly stopped: boolean } {
+  /**
+   * `emit`: text that no stop can reach any more. After a stop everything is swallowed. `mayEnd` false: a stop that this
+   * text completes does not count; one that it begins does.
+   */
+  push(text: string, mayEnd = true): { readonly emit: string; readonly stopped: boolean } {
     if (this.#stopped) return { emit: "", stopped: true };
     const held = this.#held.length;
     const all = this.#held + text;
     for (let i = held; i < all.length; i += 1) {
       this.#at = step(this.#root, this.#at, all.charCodeAt(i));
       if (this.#at.match === 0) continue;
+      if (!mayEnd) {
+        this.#at = pastMatch(this.#root, this.#at);
+        continue;
+      }
       this.#stopped = true;
       this.#held = "";
       return { emit: all.slice(0, wholeUntil(all, i + 1 - this.#at.match)), stopped: true };
@@ -92,6 +99,13 @@ function step(root: Node, from: Node, unit: number): Node {
     if (node === root) return root;
     node = node.fail ?? root;
   }
+}
+
+/** Where a match that does not count leads on: what cannot grow into a longer stop is not held back for it. */
+function pastMatch(root: Node, at: Node): Node {
+  let node = at;
+  while (node !== root && node.next.size === 0) node = node.fail ?? root;
+  return node;
 }
 
 /** The border itself, or one less where it would leave half of a surrogate pair on its left. */

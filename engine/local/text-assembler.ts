@@ -10,6 +10,15 @@ import { StopStrings } from "./stop-strings.ts";
 
 export type TextEvent = Extract<GenerationEvent, { readonly kind: "text" }>;
 
+export interface AssemblerOptions extends DetokenizerOptions {
+  readonly stop: readonly string[];
+  /**
+   * The text of so many first tokens completes no stop string; one that a later token completes may begin in it
+   * (as in vLLM). Default 0.
+   */
+  readonly minTokens?: number;
+}
+
 export interface Assembled {
   /** Undefined where this token completed nothing. */
   readonly event: TextEvent | undefined;
@@ -31,21 +40,22 @@ export class TextAssembler {
   readonly #tokenBytes: (token: TokenId) => Uint8Array;
   readonly #detokenizer: Detokenizer;
   readonly #stops: StopStrings;
+  readonly #minTokens: number;
   readonly #waiting: Waiting[] = [];
   /** Units of text decoded, and emitted, so far. */
   #decoded = 0;
   #emitted = 0;
+  #tokens = 0;
 
-  constructor(
-    tokenBytes: (token: TokenId) => Uint8Array,
-    options: DetokenizerOptions & { readonly stop: readonly string[] },
-  ) {
+  constructor(tokenBytes: (token: TokenId) => Uint8Array, options: AssemblerOptions) {
     this.#tokenBytes = tokenBytes;
     this.#detokenizer = new Detokenizer(tokenBytes, options);
     this.#stops = new StopStrings(options.stop);
+    this.#minTokens = options.minTokens ?? 0;
   }
 
   push(token: TokenId, scored: ScoredToken | undefined): Assembled {
+    this.#tokens += 1;
     const logprob = scored && tokenLogprob(this.#tokenBytes, scored);
     this.#waiting.push({ token, logprob, start: this.#decoded, end: undefined });
     return this.#pass(this.#detokenizer.push(token));
@@ -67,7 +77,7 @@ export class TextAssembler {
   #pass(text: string): Assembled {
     this.#markEnds(text);
     this.#decoded += text.length;
-    const { emit, stopped } = this.#stops.push(text);
+    const { emit, stopped } = this.#stops.push(text, this.#tokens > this.#minTokens);
     this.#emitted += emit.length;
     const told = stopped
       ? this.#waiting.splice(0).filter(({ start }) => start < this.#emitted)

@@ -161,6 +161,25 @@ describe("stop strings", () => {
     expect({ text, reason: finished.reason }).toEqual({ text: "th", reason: "stop" });
   });
 
+  test.each([
+    [0, "there was a "],
+    [13, "there was a "],
+    [16, "there was a "],
+    [17, "there was a river that ran to the sea and back again"],
+  ])("that are complete within the first %d tokens do not end the answer", async (minTokens, expected) => {
+    const { answer } = telling(STORY);
+    const { text, finished, events } = await answer({ maxTokens: 60, stop: ["river"], minTokens });
+    expect({ text, reason: finished.reason }).toEqual({ text: expected, reason: "stop" });
+    const told = textEvents(events).flatMap(({ tokens }) => tokens);
+    expect(told).toHaveLength(expected.length);
+  });
+
+  test("that come again behind min_tokens end the answer there", async () => {
+    const { answer } = telling(STORY);
+    const { text } = await answer({ maxTokens: 60, stop: ["e"], minTokens: 20 });
+    expect(text).toBe("there was a river that ran to th");
+  });
+
   test("that never come leave nothing behind", async () => {
     const { answer } = telling("a rive");
     expect((await answer({ maxTokens: 20, stop: ["river", "eve"] })).text).toBe("a rive");

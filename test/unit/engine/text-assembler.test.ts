@@ -76,6 +76,18 @@ describe("stop strings", () => {
     expect(run([""], "abc")).toEqual(["abc", ""]);
   });
 
+  test("that may not end the answer yet are let through at once, unless a longer one may come of them", () => {
+    const finder = new StopStrings(["ab", "abcd", "bx"]);
+    expect(finder.push("xab", false)).toEqual({ emit: "x", stopped: false });
+    expect(finder.push("c", false)).toEqual({ emit: "", stopped: false });
+    expect(finder.push("d", false)).toEqual({ emit: "abcd", stopped: false });
+    expect(finder.push("ab", false)).toEqual({ emit: "", stopped: false });
+    expect(finder.push("x", true)).toEqual({ emit: "a", stopped: true });
+    const simple = new StopStrings(["ab"]);
+    expect(simple.push("ab", false)).toEqual({ emit: "ab", stopped: false });
+    expect(simple.push("ab", true)).toEqual({ emit: "", stopped: true });
+  });
+
   test("that begin inside a pair do not leave half a character in front of them", () => {
     expect(run(["\ude00"], "a😀")).toEqual(["a", ""]);
   });
