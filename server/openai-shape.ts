@@ -70,38 +70,31 @@ export interface LegacyLogprobs {
   readonly text_offset: number[];
 }
 
-export const emptyLegacyLogprobs = (): LegacyLogprobs => ({
-  tokens: [],
-  token_logprobs: [],
-  top_logprobs: [],
-  text_offset: [],
-});
+/** The completions format for an answer's tokens; its text begins behind `before` characters of the choice's text. */
+export function legacyLogprobs(logprobs: readonly TokenLogprob[], before: number): LegacyLogprobs {
+  return {
+    tokens: logprobs.map(legacyName),
+    token_logprobs: logprobs.map(({ logprob }) => finite(logprob)),
+    top_logprobs: logprobs.map(legacyTop),
+    text_offset: logprobs.map(({ offset }) => before + offset),
+  };
+}
 
-/**
- * The completions format for one event's tokens, whose text begins at `offset` of the choice's text (in characters, not
- * UTF-16 units). A null stands for a prompt's first token: its text is what the others leave over.
- */
-export function legacyLogprobs(
+/** The same for a prompt. Its first token, which has no log-probability, has the text before the second one. */
+export function legacyPromptLogprobs(
+  text: string,
   logprobs: readonly (TokenLogprob | null)[],
-  span: { readonly offset: number; readonly text: string },
 ): LegacyLogprobs {
-  const out = emptyLegacyLogprobs();
-  const length = characters(span.text);
-  const end = span.offset + length;
-  const known = logprobs.reduce(
-    (sum, token) => sum + (token === null ? 0 : characters(wholeCharacters(token))),
-    0,
-  );
-  const firstText = logprobs[0] === null ? [...span.text].slice(0, Math.max(0, length - known)).join("") : "";
-  let at = span.offset;
-  for (const token of logprobs) {
-    out.tokens.push(token === null ? firstText : legacyName(token));
-    out.token_logprobs.push(token === null ? null : finite(token.logprob));
-    out.top_logprobs.push(token === null ? null : legacyTop(token));
-    out.text_offset.push(Math.min(at, end));
-    at += characters(token === null ? firstText : wholeCharacters(token));
-  }
-  return out;
+  const rest = logprobs.filter((token) => token !== null);
+  if (rest.length === logprobs.length) return legacyLogprobs(rest, 0);
+  const first = [...text].slice(0, rest[0]?.offset).join("");
+  const { tokens, token_logprobs, top_logprobs, text_offset } = legacyLogprobs(rest, 0);
+  return {
+    tokens: [first, ...tokens],
+    token_logprobs: [null, ...token_logprobs],
+    top_logprobs: [null, ...top_logprobs],
+    text_offset: [0, ...text_offset],
+  };
 }
 
 /** The chosen token is always in the map, as in OpenAI's: it may have one entry more than was asked for. */
@@ -116,8 +109,7 @@ function legacyName(token: TokenAlternative): string {
   return `bytes:${token.bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`;
 }
 
-const wholeCharacters = (token: TokenAlternative): string => token.text.replaceAll("\uFFFD", "");
-
+/** Not UTF-16 units. */
 export function characters(text: string): number {
   let count = 0;
   for (const _ of text) count += 1;

@@ -3,7 +3,14 @@
  * text itself goes through JSON.stringify.
  */
 import type { FinishReason } from "../engine/core/generator.ts";
-import { type AnswerHead, characters, chatLogprob, legacyLogprobs, usageBody } from "./openai-shape.ts";
+import {
+  type AnswerHead,
+  characters,
+  chatLogprob,
+  legacyLogprobs,
+  legacyPromptLogprobs,
+  usageBody,
+} from "./openai-shape.ts";
 import type { AnswerEvent } from "./routes/generate.ts";
 
 type Counts = Parameters<typeof usageBody>[0];
@@ -44,17 +51,19 @@ export function completionChunks(
   options: ChunkOptions & { readonly echo: boolean },
 ): ChunkWriter {
   const { before, after, usage } = frame("text_completion", head, options.includeUsage);
-  /** Characters sent so far by each choice: where the next token's text begins. */
-  const offsets = new Map<number, number>();
+  /** Characters of the prompt that each choice sent before its answer. */
+  const echoed = new Map<number, number>();
   const chunk = (choice: number, text: string, logprobs: string, reason: FinishReason | null, extra = "") =>
     `${before}${choice},"text":${JSON.stringify(text)},"logprobs":${logprobs},"finish_reason":${
       reason === null ? "null" : `"${reason}"`
     }${extra}${after}`;
   const legacy = (choice: number, event: TextEvent | PromptEvent): string => {
     if (!options.logprobs || event.logprobs === undefined) return "null";
-    const offset = offsets.get(choice) ?? 0;
-    offsets.set(choice, offset + characters(event.text));
-    return JSON.stringify(legacyLogprobs(event.logprobs, { offset, text: event.text }));
+    if (event.kind === "text") {
+      return JSON.stringify(legacyLogprobs(event.logprobs, echoed.get(choice) ?? 0));
+    }
+    echoed.set(choice, characters(event.text));
+    return JSON.stringify(legacyPromptLogprobs(event.text, event.logprobs));
   };
   return {
     opening: () => "",

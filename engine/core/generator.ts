@@ -14,6 +14,11 @@ export interface TokenAlternative {
 }
 
 export interface TokenLogprob extends TokenAlternative {
+  /**
+   * Where its text begins, in characters (not UTF-16 units) of the answer's text, or of the prompt's in a `prompt` event.
+   * Never falls from token to token, and is at most the text's length; part of a character begins where that does.
+   */
+  readonly offset: number;
   /** The most likely tokens, best first; as many as asked for. */
   readonly top: readonly TokenAlternative[];
 }

@@ -6,6 +6,7 @@ import type { GenerationRequest } from "../core/request.ts";
 import type { SchedulerEvent, SequenceTimes } from "../core/sequence.ts";
 import type { ScoredToken } from "../core/step.ts";
 import { EventStream } from "./event-stream.ts";
+import { promptOffsets } from "./prompt-offsets.ts";
 import { TextAssembler, tokenLogprob } from "./text-assembler.ts";
 import type { TextCodec } from "./text-codec.ts";
 
@@ -101,10 +102,15 @@ export class Answer {
   #echo(scored: readonly ScoredToken[] | undefined): void {
     const { prompt } = this.#request;
     const text = prompt.kind === "text" ? prompt.text : this.#codec.decode(this.#prompt);
-    const logprobs: (TokenLogprob | null)[] | undefined =
-      scored === undefined
-        ? undefined
-        : [null, ...scored.map((item) => tokenLogprob(this.#tokenBytes, item))];
+    const logprobs = scored === undefined ? undefined : this.#promptLogprobs(text, scored);
     this.#stream.push({ kind: "prompt", text, tokens: this.#prompt, logprobs });
+  }
+
+  #promptLogprobs(text: string, scored: readonly ScoredToken[]): readonly (TokenLogprob | null)[] {
+    const offsets = promptOffsets(text, this.#prompt, this.#codec);
+    return [
+      null,
+      ...scored.map((item, index) => tokenLogprob(this.#tokenBytes, item, offsets[index + 1] as number)),
+    ];
   }
 }

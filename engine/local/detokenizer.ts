@@ -24,6 +24,7 @@ export class Detokenizer {
   /** Zero to three bytes: the start of a character that may still become whole. */
   #pending: Uint8Array = NOTHING;
   #mayStrip: boolean;
+  #broken = 0;
 
   constructor(tokenBytes: (token: TokenId) => Uint8Array, options: DetokenizerOptions = {}) {
     this.#tokenBytes = tokenBytes;
@@ -36,11 +37,21 @@ export class Detokenizer {
     return this.#pending.length;
   }
 
+  /**
+   * Characters at the start of the last push's text that are not that token's: 1 (a U+FFFD) where it broke a character
+   * that tokens before it began, else 0.
+   */
+  get brokenBefore(): number {
+    return this.#broken;
+  }
+
   /** The text that this token makes certain: whole characters, perhaps none. */
   push(token: TokenId): string {
+    this.#broken = 0;
     if (this.#isSpecial(token)) return "";
     const own = this.#tokenBytes(token);
     const bytes = this.#pending.length === 0 ? own : joined(this.#pending, own);
+    if (this.#pending.length > 0 && own.length > 0 && breaks(this.#pending, own)) this.#broken = 1;
     const certain = bytes.length - unfinishedTail(bytes);
     this.#pending = certain === bytes.length ? NOTHING : bytes.slice(certain);
     return this.#strip(utf8.decode(bytes.subarray(0, certain)));
@@ -91,6 +102,13 @@ function unfinishedTail(bytes: Uint8Array): number {
       : 0;
   }
   return 0;
+}
+
+/** `pending` is the start of a character that the next byte neither ends nor goes on with. */
+function breaks(pending: Uint8Array, next: Uint8Array): boolean {
+  const byte = next[0] as number;
+  const first = pending.length === 1;
+  return byte < 0x80 || byte > 0xbf || (first && !mayFollow(pending[0] as number, byte));
 }
 
 /** Bytes of a character that starts with this one; 0 where none does (RFC 3629). */

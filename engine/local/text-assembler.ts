@@ -44,6 +44,8 @@ export class TextAssembler {
   readonly #waiting: Waiting[] = [];
   /** Units of text decoded, and emitted, so far. */
   #decoded = 0;
+  /** The same in characters. */
+  #characters = 0;
   #emitted = 0;
   #tokens = 0;
 
@@ -56,9 +58,11 @@ export class TextAssembler {
 
   push(token: TokenId, scored: ScoredToken | undefined): Assembled {
     this.#tokens += 1;
-    const logprob = scored && tokenLogprob(this.#tokenBytes, scored);
-    this.#waiting.push({ token, logprob, start: this.#decoded, end: undefined });
-    return this.#pass(this.#detokenizer.push(token));
+    const text = this.#detokenizer.push(token);
+    const before = this.#detokenizer.brokenBefore;
+    const logprob = scored && tokenLogprob(this.#tokenBytes, scored, this.#characters + before);
+    this.#waiting.push({ token, logprob, start: this.#decoded + before, end: undefined });
+    return this.#pass(text);
   }
 
   /** The answer ends here: text and tokens that still waited. Undefined where there are none. */
@@ -77,6 +81,7 @@ export class TextAssembler {
   #pass(text: string): Assembled {
     this.#markEnds(text);
     this.#decoded += text.length;
+    this.#characters += characters(text);
     const { emit, stopped } = this.#stops.push(text, this.#tokens > this.#minTokens);
     this.#emitted += emit.length;
     const told = stopped
@@ -122,16 +127,29 @@ function eventOf(
   return text === "" && tokens.length === 0 ? undefined : { kind: "text", text, tokens, logprobs };
 }
 
+/** Not UTF-16 units. */
+export function characters(text: string): number {
+  let count = 0;
+  for (const _ of text) count += 1;
+  return count;
+}
+
 /** OpenAI's value for "very unlikely"; JSON has no -Infinity. */
 const LOGPROB_MIN = -9999;
 
-export function tokenLogprob(tokenBytes: (token: TokenId) => Uint8Array, scored: ScoredToken): TokenLogprob {
+/** `offset`: see TokenLogprob. */
+export function tokenLogprob(
+  tokenBytes: (token: TokenId) => Uint8Array,
+  scored: ScoredToken,
+  offset: number,
+): TokenLogprob {
   const describe = (token: TokenId, logprob: number): TokenAlternative => ({
     ...describeToken(tokenBytes, token),
     logprob: Math.max(LOGPROB_MIN, logprob),
   });
   return {
     ...describe(scored.token, scored.logprob),
+    offset,
     top: scored.top.map(({ token, logprob }) => describe(token, logprob)),
   };
 }

@@ -1,7 +1,13 @@
 /** POST /v1/completions */
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
-import { type CompletionChoice, characters, completionAnswer, legacyLogprobs } from "../openai-shape.ts";
+import {
+  type CompletionChoice,
+  characters,
+  completionAnswer,
+  legacyLogprobs,
+  legacyPromptLogprobs,
+} from "../openai-shape.ts";
 import { completionChunks } from "../openai-stream.ts";
 import type { GatewayOptions, GatewayPorts } from "../ports.ts";
 import { completionResponse, errorResponses } from "../schema/answers.ts";
@@ -64,11 +70,8 @@ const shape =
   };
 
 function wholeLogprobs(choice: CollectedChoice, before: string) {
-  const prompt = legacyLogprobs(before === "" ? [] : (choice.prompt?.logprobs ?? []), {
-    offset: 0,
-    text: before,
-  });
-  const answer = legacyLogprobs(choice.logprobs, { offset: characters(before), text: choice.text });
+  const prompt = legacyPromptLogprobs(before, before === "" ? [] : (choice.prompt?.logprobs ?? []));
+  const answer = legacyLogprobs(choice.logprobs, characters(before));
   return {
     tokens: [...prompt.tokens, ...answer.tokens],
     token_logprobs: [...prompt.token_logprobs, ...answer.token_logprobs],

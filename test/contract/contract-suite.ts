@@ -185,6 +185,24 @@ function completionTests(complete: Complete): void {
       expect(Object.keys(logprobs.top_logprobs[index])).toContain(token);
     }
   });
+
+  test("offsets are the same in a stream, never fall, and count the echoed prompt", async () => {
+    const body = { prompt: "Ünder 😀 the", max_tokens: 12, logprobs: 0, echo: true, ignore_eos: true };
+    const { json } = await complete(body);
+    const { text, logprobs } = json.choices[0];
+    const offsets: number[] = logprobs.text_offset;
+    expect(offsets).toEqual([...offsets].sort((a, b) => a - b));
+    expect(offsets.at(-1)).toBeLessThanOrEqual([...text].length);
+    const characters = [...text];
+    for (const [index, token] of (logprobs.tokens as string[]).entries()) {
+      if (token.startsWith("bytes:")) continue;
+      const at = offsets[index] as number;
+      expect(characters.slice(at, at + [...token].length).join("")).toBe(token);
+    }
+    const chunks = chunksOf((await complete({ ...body, stream: true })).text);
+    const streamed = chunks.flatMap((chunk) => chunk.choices[0].logprobs?.text_offset ?? []);
+    expect(streamed).toEqual(offsets);
+  });
 }
 
 function choiceTests(complete: Complete): void {

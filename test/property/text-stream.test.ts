@@ -187,6 +187,7 @@ describe("the assembled text", () => {
         const assembler = new TextAssembler(bytesOf(tokens), { stop: wanted });
         let shown = "";
         const told: number[] = [];
+        const offsets: number[] = [];
         let stopped = false;
         let pushed = 0;
         const certain = (count: number): { text: string; pending: boolean } => {
@@ -197,6 +198,7 @@ describe("the assembled text", () => {
         const take = (event: ReturnType<TextAssembler["flush"]>): void => {
           shown += event?.text ?? "";
           told.push(...(event?.tokens ?? []));
+          offsets.push(...(event?.logprobs ?? []).map(({ offset }) => offset));
           expect(event?.logprobs.map(({ token }) => token) ?? []).toEqual(event?.tokens ?? []);
           if (stopped) return;
           // What was told is shown, and a token whose text is shown does not wait.
@@ -213,6 +215,14 @@ describe("the assembled text", () => {
         take(assembler.flush());
         expect(shown).toBe(match === undefined ? all : all.slice(0, match));
         expect(told).toEqual(told.map((_, i) => i));
+        const characters = [...all];
+        for (const [i, offset] of offsets.entries()) {
+          expect(offset).toBeGreaterThanOrEqual(offsets[i - 1] ?? 0);
+          expect(offset).toBeLessThanOrEqual([...shown].length);
+          const alone = [...whole.decode(tokens[i])];
+          if (alone.includes("\ufffd")) continue;
+          expect(characters.slice(offset, offset + alone.length)).toEqual(alone);
+        }
         if (match === undefined) expect(told.length).toBe(tokens.length);
       }),
       { numRuns: 3000 },

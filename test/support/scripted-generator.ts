@@ -188,8 +188,9 @@ class Script {
     const ended = token === END && !card.ignoreEos && this.#behaviour.neverEnds !== true;
     if (ended && this.#position > card.minTokens) return undefined;
     const text = this.#behaviour.text ?? this.#take(token);
+    const before = this.#text;
     const kept = this.#cut(text);
-    const logprobs = card.logprobs === undefined ? [] : [logprob(token, card.logprobs)];
+    const logprobs = card.logprobs === undefined ? [] : [logprob(token, card.logprobs, [...before].length)];
     return { kind: "text", text: kept, tokens: [token], logprobs };
   }
 
@@ -241,15 +242,24 @@ function promptTokens(prompt: Prompt): readonly TokenId[] {
 
 function echo(prompt: readonly TokenId[], logprobs: number | undefined): GenerationEvent {
   const text = Buffer.concat(prompt.map(bytes)).toString("utf8");
-  const scored = prompt.map((token, index) => (index === 0 ? null : logprob(token, logprobs ?? 0)));
+  const scored = prompt.map((token, index) =>
+    index === 0 ? null : logprob(token, logprobs ?? 0, begunBefore(prompt, index)),
+  );
   return { kind: "prompt", text, tokens: prompt, logprobs: logprobs === undefined ? undefined : scored };
 }
 
-function logprob(token: TokenId, top: number): TokenLogprob {
+/** Characters before the one that this token begins, or goes on with. */
+function begunBefore(prompt: readonly TokenId[], index: number): number {
+  const goesOn = (byte: number | undefined): boolean => byte !== undefined && (byte & 0xc0) === 0x80;
+  const begun = Buffer.concat(prompt.slice(0, index).map(bytes)).filter((byte) => !goesOn(byte)).length;
+  return goesOn(bytes(prompt[index] as TokenId)[0]) ? begun - 1 : begun;
+}
+
+function logprob(token: TokenId, top: number, offset: number): TokenLogprob {
   const near = Array.from({ length: top }, (_, i) =>
     alternative(tokenId((token + i) % VOCABULARY), -0.25 - i),
   );
-  return { ...alternative(token, -0.25), top: near };
+  return { ...alternative(token, -0.25), offset, top: near };
 }
 
 const alternative = (token: TokenId, value: number): TokenAlternative => ({

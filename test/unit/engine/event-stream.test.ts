@@ -72,7 +72,14 @@ describe("reading an answer", () => {
 
   test("log-probabilities stay with their tokens when text is merged", async () => {
     const { stream } = open();
-    const one = (id: number) => ({ token: tokenId(id), text: "", bytes: [], logprob: -id, top: [] });
+    const one = (id: number) => ({
+      token: tokenId(id),
+      text: "",
+      bytes: [],
+      logprob: -id,
+      offset: id,
+      top: [],
+    });
     for (const id of [1, 2])
       stream.push({ kind: "text", text: `${id}`, tokens: [tokenId(id)], logprobs: [one(id)] });
     stream.end();

@@ -184,12 +184,25 @@ describe("the assembled answer", () => {
         text: "lo",
         bytes: [108, 111],
         logprob: -1,
+        offset: 0,
         top: [
           { token: 1, text: "lo", bytes: [108, 111], logprob: -1 },
           { token: 0, text: "Hel", bytes: [72, 101, 108], logprob: -9999 },
         ],
       },
     ]);
+  });
+
+  test("tells where each token's text begins, in characters, also around broken ones and tokens without text", () => {
+    // "😀" in two tokens, a broken start of one, a special token, and a whole "€".
+    const bytes = vocabulary([0xf0, 0x9f], [0x98, 0x80], "b", "<|x|>", "€", [0xc3]);
+    const one = new TextAssembler(bytes, { stop: [], isSpecial: (token) => token === 3 });
+    const order = [0, 1, 2, 0, 2, 3, 4, 0, 3, 4, 5, 5];
+    const told = order.map((id) => one.push(tokenId(id), scored(id)).event);
+    const logprobs = [...told, one.flush()].flatMap((event) => event?.logprobs ?? []);
+    //                     😀     b  \ufffdb  <>  €  \ufffd    €  \ufffd \ufffd
+    expect(logprobs.map(({ offset }) => offset)).toEqual([0, 0, 1, 2, 3, 4, 4, 5, 5, 6, 7, 8]);
+    expect(logprobs.map(({ token }) => token)).toEqual(order);
   });
 
   test("ends with an unfinished character as U+FFFD and with what was held back", () => {
