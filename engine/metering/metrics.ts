@@ -144,25 +144,22 @@ async function* measured(
 ): AsyncIterable<GenerationEvent> {
   const labels = { model_name: request.model };
   const startedAt = clock.now();
+  const pace = new Pace(metrics, labels, startedAt);
   let promptTokens = 0;
-  let lastAt: number | undefined;
   let ended: FinishReason | "error" | "abort" = "error";
   let left = true;
   try {
     for await (const event of events) {
       if (event.kind === "started") promptTokens = event.promptTokens;
       else if (event.kind === "text" && event.tokens.length > 0) {
-        const now = clock.now();
-        metrics.generationTokens.inc(labels, event.tokens.length);
-        if (lastAt === undefined) {
-          metrics.firstToken.observe(labels, (now - startedAt) / 1000);
-          metrics.promptTokens.inc(labels, promptTokens);
-        } else metrics.interToken.observe(labels, (now - lastAt) / 1000 / event.tokens.length);
-        lastAt = now;
+        if (!pace.begun) metrics.promptTokens.inc(labels, promptTokens);
+        pace.tell(event.tokens.length, clock.now());
       } else if (event.kind === "finished") {
         ended = event.reason;
-        if (lastAt === undefined) metrics.promptTokens.inc(labels, promptTokens);
-        recordUsage(metrics, labels, event.usage, clock.now() - startedAt);
+        if (!pace.begun) metrics.promptTokens.inc(labels, promptTokens);
+        const now = clock.now();
+        pace.finish(event.usage, now);
+        recordUsage(metrics, labels, event.usage, now - startedAt);
       }
       yield event;
     }
@@ -173,6 +170,54 @@ async function* measured(
   } finally {
     const reason = ended === "error" && left ? "abort" : ended;
     metrics.success.inc({ ...labels, finished_reason: reason });
+  }
+}
+
+/**
+ * One answer's tokens over time: one gap between any two of them, however they are told. Tokens that come together (a
+ * character made of several, text that waited for a stop string or for a slow reader) share the time since the last.
+ */
+class Pace {
+  readonly #metrics: GenerationMetrics;
+  readonly #labels: { readonly model_name: string };
+  readonly #startedAt: number;
+  #lastAt: number | undefined;
+  #told = 0;
+  /** Tokens that were told with the first one: when they came is known only at the end. */
+  #early = 0;
+  #gapsMs = 0;
+
+  constructor(metrics: GenerationMetrics, labels: { readonly model_name: string }, startedAt: number) {
+    this.#metrics = metrics;
+    this.#labels = labels;
+    this.#startedAt = startedAt;
+  }
+
+  /** A token was told. */
+  get begun(): boolean {
+    return this.#lastAt !== undefined;
+  }
+
+  tell(tokens: number, now: number): void {
+    this.#metrics.generationTokens.inc(this.#labels, tokens);
+    this.#told += tokens;
+    if (this.#lastAt === undefined) {
+      this.#metrics.firstToken.observe(this.#labels, (now - this.#startedAt) / 1000);
+      this.#early = tokens - 1;
+    } else this.#gaps(tokens, now - this.#lastAt);
+    this.#lastAt = now;
+  }
+
+  /** Tokens that no event told (an end token, those of a stop string) were computed all the same. */
+  finish(usage: Usage, now: number): void {
+    const untold = usage.completionTokens - this.#told;
+    if (untold > 0) this.tell(untold, now);
+    this.#gaps(this.#early, Math.max(0, usage.decodeMs - this.#gapsMs));
+  }
+
+  #gaps(count: number, ms: number): void {
+    this.#gapsMs += ms;
+    for (let i = 0; i < count; i += 1) this.#metrics.interToken.observe(this.#labels, ms / count / 1000);
   }
 }
 

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
+import { tokenId } from "../../../engine/core/brand.ts";
 import { WeirError } from "../../../engine/core/errors.ts";
+import type { GenerationEvent } from "../../../engine/core/generator.ts";
 import type { GenerationRequest } from "../../../engine/core/request.ts";
 import { createMetrics, type LaneStats } from "../../../engine/metering/metrics.ts";
 import { ScriptedGenerator } from "../../support/scripted-generator.ts";
@@ -68,6 +70,41 @@ test("the first token and the gaps between tokens are timed by the clock", async
   expect(await value('vllm:prompt_tokens_total{model_name="scripted"}')).toBe(3);
   expect(await value('vllm:prefix_cache_hits_total{model_name="scripted"}')).toBe(1);
   expect(await value(byReason("length"))).toBe(1);
+});
+
+test("each token after the first has its own gap, however tokens are told", async () => {
+  const { metrics, value, advance } = setUp();
+  const text = (tokens: number, after: number): readonly [GenerationEvent, number] => [
+    { kind: "text", text: "x", tokens: Array.from({ length: tokens }, (_, i) => tokenId(i)), logprobs: [] },
+    after,
+  ];
+  const usage = { promptTokens: 3, cachedTokens: 0, queueMs: 0, prefillMs: 10 };
+  // Three tokens of one character, text of a token told before, four that a slow reader gets at once, an end token.
+  const events: readonly (readonly [GenerationEvent, number])[] = [
+    [{ kind: "started", promptTokens: 3 }, 0],
+    text(3, 30),
+    text(0, 5),
+    text(1, 5),
+    text(4, 40),
+    [{ kind: "finished", reason: "stop", usage: { ...usage, completionTokens: 9, decodeMs: 80 } }, 10],
+  ];
+  const generator = metrics.measure({
+    async *generate() {
+      for (const [event, after] of events) {
+        advance(after);
+        yield event;
+      }
+    },
+  });
+  for await (const _ of generator.generate(request, new AbortController().signal));
+  const gaps = (part: string) => value(`vllm:inter_token_latency_seconds_${part}`);
+  expect(await gaps('count{model_name="scripted"}')).toBe(8);
+  // 10 for the fourth, 4 x 10 up to the eighth, 10 for the end token; the first two gaps are what decodeMs leaves.
+  expect(await gaps('sum{model_name="scripted"}')).toBeCloseTo(0.08);
+  expect(await gaps('bucket{le="0.01",model_name="scripted"}')).toBe(8);
+  expect(await gaps('bucket{le="0.005",model_name="scripted"}')).toBe(0);
+  expect(await value('vllm:generation_tokens_total{model_name="scripted"}')).toBe(9);
+  expect(await value('vllm:time_to_first_token_seconds_count{model_name="scripted"}')).toBe(1);
 });
 
 test("tokens of an answer that was left or failed are counted, and how it ended", async () => {
