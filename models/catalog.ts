@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { MANIFEST_NAME, Manifest } from "./manifest.ts";
 import { ModelError } from "./model-error.ts";
 import { folderOfName, isModelName, nameOfFolder } from "./model-name.ts";
+import { replacedFolder, stagedFolders } from "./staging.ts";
 
 const MANIFEST_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -57,8 +58,8 @@ export function openCatalog({ folder, builtIn }: CatalogOptions): Catalog {
     const own = builtInEntries().find((entry) => entry.name === name);
     if (own !== undefined) return own;
     if (!isModelName(name)) return undefined;
-    const path = join(folder, folderOfName(name));
-    return existsSync(path) ? readModelFolder(path, name, manifests) : undefined;
+    const path = placeOf(folder, name);
+    return path === undefined ? undefined : readModelFolder(path, name, manifests);
   };
 
   return {
@@ -67,7 +68,10 @@ export function openCatalog({ folder, builtIn }: CatalogOptions): Catalog {
       const taken = new Set(own.map((entry) => entry.name));
       const installed = installedNames(folder)
         .filter((name) => !taken.has(name))
-        .map((name) => readModelFolder(join(folder, folderOfName(name)), name, manifests));
+        .flatMap((name) => {
+          const path = placeOf(folder, name);
+          return path === undefined ? [] : [readModelFolder(path, name, manifests)];
+        });
       return [...own, ...installed];
     },
     find,
@@ -85,12 +89,26 @@ export const notInstalled = (name: string): ModelError =>
     `There is no model ${JSON.stringify(name.slice(0, 128))}; \`weir models list\` shows what there is.`,
   );
 
-/** Sorted by name. Other things in the folder (a hidden folder for work in progress among them) are passed over. */
+/** An installed model's folder: at each instant of a replacement either the old or the new one is found whole. */
+function placeOf(folder: string, name: string): string | undefined {
+  const place = join(folder, folderOfName(name));
+  // Its place is looked at again last: the replacement may have ended between the first two looks.
+  return [place, replacedFolder(folder, name), place].find((path) => existsSync(path));
+}
+
+/**
+ * Sorted by name; those that are being changed are among them, whether or not anything is in their place. Other things in
+ * the folder are passed over.
+ */
 function installedNames(folder: string): readonly string[] {
   if (!existsSync(folder)) return [];
-  return readdirSync(folder, { withFileTypes: true })
+  // First those that are being changed: one that leaves its place after this look is known already.
+  const changing = stagedFolders(folder);
+  const there = readdirSync(folder, { withFileTypes: true })
     .filter((item) => item.isDirectory() || item.isSymbolicLink())
-    .flatMap((item) => nameOfFolder(item.name) ?? [])
+    .map((item) => item.name);
+  return [...new Set([...changing, ...there])]
+    .flatMap((item) => nameOfFolder(item) ?? [])
     .sort((a, b) => (a < b ? -1 : 1));
 }
 

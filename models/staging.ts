@@ -22,10 +22,26 @@ import { folderOfName } from "./model-name.ts";
 const STAGING = ".staging";
 const TOUCH_EVERY_MS = 30_000;
 
+/** Where the old model of this name stands between the two renames of a replacement, and after a crash there. */
+export const replacedFolder = (modelsFolder: string, name: string): string =>
+  join(modelsFolder, STAGING, folderOfName(name), "old");
+
+/** Folders of names that are being changed, or were when a process was killed. */
+export function stagedFolders(modelsFolder: string): readonly string[] {
+  const staging = join(modelsFolder, STAGING);
+  if (!existsSync(staging)) return [];
+  return readdirSync(staging, { withFileTypes: true })
+    .filter((item) => item.isDirectory())
+    .map((item) => item.name);
+}
+
 export interface Staged {
   /** An empty folder to fill. */
   readonly fresh: string;
-  /** Puts `fresh` in the name's place, at once, on disk; what stood there is removed. */
+  /**
+   * Puts `fresh` in the name's place, on disk; what stood there is removed. That takes two renames, since no folder can
+   * be renamed onto another one: between them readers find the old model under `replacedFolder`.
+   */
   commit(): void;
   /** Removes the installed model. */
   removeInstalled(): void;
@@ -45,7 +61,7 @@ export function stage(modelsFolder: string, name: string, clock: Clock): Staged 
   try {
     recover(folder, target);
     const fresh = join(folder, "new");
-    const old = join(folder, "old");
+    const old = replacedFolder(modelsFolder, name);
     mkdirSync(fresh, { recursive: true });
     let touchedMs = clock.now();
     return {

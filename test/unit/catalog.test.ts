@@ -331,14 +331,24 @@ describe("what a killed process left", () => {
     expect(remains()).toEqual([".staging"]);
   });
 
-  test("a replacement cut between its two renames gets the old model back", () => {
+  test("a replacement cut between its two renames has the old model all the time, and back in its place", () => {
     writeSmallModel(join(models, "small"), "small");
     lockOf({ pid: deadPid(), host: hostname() });
     mkdirSync(staging("small"), { recursive: true });
     renameSync(join(models, "small"), staging("small", "old"));
-    expect(catalog().find("small")).toBeUndefined();
+    const usable = { name: "small", state: "usable", origin: "installed" };
+    expect(catalog().find("small")).toMatchObject({ ...usable, folder: staging("small", "old") });
+    expect(catalog().list()).toMatchObject([usable]);
     sweep(models, clock);
-    expect(catalog().find("small")).toMatchObject({ state: "usable" });
+    expect(catalog().find("small")).toMatchObject({ ...usable, folder: join(models, "small") });
+    expect(existsSync(staging("small"))).toBe(false);
+  });
+
+  test("a model that is being made for the first time is not listed", () => {
+    using staged = stage(models, "small", clock);
+    writeSmallModel(staged.fresh, "small");
+    expect(catalog().list()).toEqual([]);
+    expect(catalog().find("small")).toBeUndefined();
   });
 
   test("a process id that was used again does not keep a dead lock alive", () => {
