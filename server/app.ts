@@ -35,7 +35,7 @@ export async function buildApp(ports: GatewayPorts, options: GatewayOptions): Pr
   await serveDocs(app, { version: options.version, access: ports.access });
 
   const methods = watchMethods(app);
-  operationRoutes(app, ports);
+  operationRoutes(app, ports, options);
   modelRoutes(app, ports.models);
   await app.register((work, _options, done) => {
     work.addHook("onRequest", onlyWhenReady(ports.readiness));

@@ -64,7 +64,7 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
       randomSeed: () => randomInt(SEED_MAX),
       logger,
     },
-    gatewayOptions(config.server, version),
+    gatewayOptions(config, version),
   );
   const defaultModel = config.models.default ?? shelf.entries()[0]?.card.name;
   if (defaultModel === undefined) throw new ConfigError([NO_MODEL]);

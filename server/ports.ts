@@ -55,6 +55,8 @@ export interface GatewayPorts {
 export interface GatewayOptions {
   /** Shown in /docs and in the build metric. */
   readonly version: string;
+  /** Where models run, for /health. */
+  readonly device: string;
   /** A longer body is refused with 413, in bytes. */
   readonly bodyBytesMax: number;
   /** All header lines of one request together, in bytes; more is refused with 431. */

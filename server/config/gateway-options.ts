@@ -2,8 +2,12 @@
 import type { Config } from "../config.ts";
 import type { GatewayOptions } from "../ports.ts";
 
-export const gatewayOptions = (server: Config["server"], version: string): GatewayOptions => ({
+export const gatewayOptions = (
+  { server, engine }: Pick<Config, "server" | "engine">,
+  version: string,
+): GatewayOptions => ({
   version,
+  device: engine.device,
   bodyBytesMax: server.bodyLimitBytes,
   headerBytesMax: server.headerLimitBytes,
   connectionsMax: server.connectionsMax,

@@ -22,8 +22,7 @@ function shown(value: unknown): string {
 
 export function leafProblem(leaf: Leaf, value: unknown, issue: z.core.$ZodIssue): string {
   // Patterns and refinements carry a sentence of their own in the schema; the rest follows from the accepted values.
-  const own =
-    issue.code === "custom" || (issue.code === "invalid_format" && issue.message.startsWith("must"));
+  const own = issue.code === "custom" || issue.message.startsWith("must");
   return own ? `${issue.message}; it is ${shown(value)}` : `must be ${leaf.domain}; it is ${shown(value)}`;
 }
 

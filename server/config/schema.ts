@@ -10,6 +10,10 @@ const GIB = 1024 * MIB;
 
 const whole = (least: number, most: number) => z.int().min(least).max(most);
 
+/** For devices that the engine is made ready for, a word more than for a slip of the pen. */
+const deviceProblem = (device: unknown): string | undefined =>
+  device === "webgpu" || device === "cuda" ? `must be cpu: ${device} is not in this build` : undefined;
+
 /** A host name or address that can be bound or called; brackets around IPv6 are taken off. */
 const host = z
   .string()
@@ -79,7 +83,10 @@ export const SettingsSchema = z.strictObject({
     .prefault({}),
   engine: z
     .strictObject({
-      device: z.enum(["cpu"]).default("cpu").meta({ description: "Where models run." }),
+      device: z
+        .enum(["cpu"], { error: ({ input }) => deviceProblem(input) })
+        .default("cpu")
+        .meta({ description: "Where models run; /health says it." }),
       lanes: whole(1, 64)
         .default(1)
         .meta({ description: "Replicas of a model, each with a thread and a cache of its own." }),

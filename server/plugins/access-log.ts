@@ -11,8 +11,8 @@ declare module "fastify" {
   }
 }
 
-/** Asked every few seconds by machines. */
-const QUIET_ROUTES: ReadonlySet<string> = new Set(["/health", "/metrics"]);
+/** Asked by machines, every few seconds, and by browsers unasked. */
+const QUIET_ROUTES: ReadonlySet<string> = new Set(["/health", "/metrics", "/favicon.ico"]);
 
 export function logAnswers(app: FastifyInstance, clock: Clock, metrics: GatewayMetrics): void {
   app.decorateRequest("arrivedAt", 0);

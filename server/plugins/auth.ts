@@ -1,4 +1,4 @@
-/** `Authorization: Bearer KEY` on everything but /health. A key never appears in an answer or a log. */
+/** `Authorization: Bearer KEY` on everything but /health and the way to /docs. A key never appears in an answer or a log. */
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { WeirError } from "../../engine/core/errors.ts";
 import type { Access, Principal } from "../ports.ts";
@@ -11,7 +11,8 @@ declare module "fastify" {
 }
 
 const KEY_CHARACTERS_MAX = 512;
-const OPEN_ROUTES: ReadonlySet<string> = new Set(["/health"]);
+/** What they answer says nothing about the server; a browser gets to know from /docs that a key is needed. */
+const OPEN_ROUTES: ReadonlySet<string> = new Set(["/health", "/", "/favicon.ico"]);
 
 export function authenticate(app: FastifyInstance, access: Access): void {
   app.decorateRequest("principal", null);

@@ -107,4 +107,7 @@ export const modelResponse = z.object({
 
 export const modelListResponse = z.object({ object: z.literal("list"), data: z.array(modelResponse) });
 
-export const healthResponse = z.object({ status: z.literal("ok") });
+export const healthResponse = z.object({
+  status: z.literal("ok"),
+  device: z.string().describe("Where models run."),
+});

@@ -351,7 +351,7 @@ function modelTests(call: (path: string, body?: unknown) => Promise<Answer>, mod
   });
 
   test("health, metrics and docs answer", async () => {
-    expect((await call("/health")).json).toEqual({ status: "ok" });
+    expect((await call("/health")).json).toEqual({ status: "ok", device: "cpu" });
     const metrics = await call("/metrics");
     for (const name of [
       "vllm:num_requests_running",

@@ -27,7 +27,7 @@ function raw(server: TestServer, bytes: string): Promise<string> {
   });
 }
 
-test("with keys, everything but /health needs one, and no answer or log ever shows a key", async () => {
+test("with keys, everything but /health and the way to the docs needs one, and no answer or log ever shows a key", async () => {
   const key = newKey();
   const verifier = createKeyVerifier(parseKeysFile(`# clients\n${await hashKey(key, "ada")}\n`));
   await using server = await startTestServer({ ports: { access: { kind: "keys", verifier } } });
@@ -134,6 +134,19 @@ test("a wrong method says which ones there are", async () => {
   const answer = await send(`${server.baseUrl}/v1/completions`, undefined, { method: "DELETE" });
   expect([answer.status, answer.headers.get("allow")]).toEqual([405, "POST"]);
   expect((await send(`${server.baseUrl}/health`, undefined, { method: "HEAD" })).status).toBe(200);
+});
+
+test("a browser that opens the server's address is led to the docs, also where keys are needed", async () => {
+  const verifier = createKeyVerifier(parseKeysFile(`${await hashKey(newKey(), "ada")}\n`));
+  for (const ports of [{}, { access: { kind: "keys", verifier } as const }]) {
+    await using server = await startTestServer({ ports });
+    const answer = await fetch(`${server.baseUrl}/`, { redirect: "manual" });
+    expect([answer.status, answer.headers.get("location")]).toEqual([302, "/docs"]);
+    const icon = await fetch(`${server.baseUrl}/favicon.ico`);
+    expect([icon.status, await icon.text()]).toEqual([204, ""]);
+    const logged = server.log.filter((line) => line.includes("favicon"));
+    expect(logged.map((line) => JSON.parse(line).level)).toEqual([20]);
+  }
 });
 
 test("what is no HTTP, too much HTTP or too slow HTTP gets an error in OpenAI's form", async () => {

@@ -9,6 +9,7 @@ import { ScriptedGenerator } from "./scripted-generator.ts";
 
 export const testOptions: GatewayOptions = {
   version: "0.0.0",
+  device: "cpu",
   bodyBytesMax: 1_000_000,
   headerBytesMax: 16_384,
   connectionsMax: 1000,

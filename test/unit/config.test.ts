@@ -171,6 +171,16 @@ describe("what is wrong is said, all of it, with its line", () => {
     ]);
   });
 
+  test("a device that this build does not have is told from one that there is not", () => {
+    expect(problems("engine:\n  device: webgpu\n", { WEIR_ENGINE_DEVICE: "cuda" })).toEqual([
+      'weir.yaml:2: engine.device: must be cpu: webgpu is not in this build; it is "webgpu"',
+      'environment WEIR_ENGINE_DEVICE: engine.device: must be cpu: cuda is not in this build; it is "cuda"',
+    ]);
+    expect(problems("engine:\n  device: tpu\n")).toEqual([
+      'weir.yaml:2: engine.device: must be one of cpu; it is "tpu"',
+    ]);
+  });
+
   test("bounds that contradict each other name both settings", () => {
     expect(problems("engine:\n  rows_max: 900\n")).toEqual([
       "weir.yaml:2: engine.step_tokens_max: must be at least engine.rows_max, since each row needs a token per step; they are 512 and 900",
@@ -285,7 +295,11 @@ describe("what comes out", () => {
     const config = load();
     expect(laneLimits(config.engine, 1024)).toMatchObject({ slotTokens: 1024, rowsMax: 16 });
     expect(laneLimits(config.engine, 1_000_000).slotTokens).toBe(4096);
-    expect(gatewayOptions(config.server, "1")).toMatchObject({ bodyBytesMax: 8 * 2 ** 20, choicesMax: 128 });
+    expect(gatewayOptions(config, "1")).toMatchObject({
+      device: "cpu",
+      bodyBytesMax: 8 * 2 ** 20,
+      choicesMax: 128,
+    });
   });
 
   test("passes the scheduler's own check whenever the configuration has no problem", () => {
