@@ -86,9 +86,10 @@ export const MANIFEST_NAME = "weir.json";
 export const GRAPH_NAME = "model.onnx";
 /** The same decoder with an int8 cache; present where the cache was calibrated. */
 export const INT8_GRAPH_NAME = "model.int8.onnx";
-/** The same decoders for steps that decode rows and compute a chunk in one run; they lie beside the others. */
+/** The same decoder for steps that decode rows and compute a chunk in one run. */
 export const SHARED_GRAPH_NAME = "model.shared.onnx";
-export const SHARED_INT8_GRAPH_NAME = "model.int8.shared.onnx";
+/** The same with an int8 cache for the rows and an f32 cache for the chunk. */
+export const STAGED_INT8_GRAPH_NAME = "model.int8.staged.onnx";
 /** Where each matrix lies in the weights file. */
 export const LAYOUT_NAME = "layout.json";
 export const WEIGHTS_NAME = "model.onnx.data";

@@ -17,7 +17,7 @@ import type { Catalog, UsableModel } from "../models/catalog.ts";
 import {
   type Manifest,
   SHARED_GRAPH_NAME,
-  SHARED_INT8_GRAPH_NAME,
+  STAGED_INT8_GRAPH_NAME,
   TOKENIZER_CONFIG_NAME,
   TOKENIZER_NAME,
 } from "../models/manifest.ts";
@@ -106,9 +106,10 @@ export class ModelShelf {
     const card = cardOf(manifest, model.bytes, this.#kvOf(manifest));
     const limits = laneLimits(engine, manifest.contextLength);
     const { layers, kvHeads, headDim, vocabSize } = manifest.geometry;
-    const elementBytes = card.kv === "int8" ? 1 : 4;
+    const slotElements = 2 * layers * kvHeads * headDim * (limits.slotTokens + 1);
+    // Beside an int8 cache the prompt that is being read has a slot in f32.
     const cacheBytes =
-      2 * layers * kvHeads * headDim * (limits.slotTokens + 1) * (limits.rowsMax + 1) * elementBytes;
+      card.kv === "int8" ? slotElements * (limits.rowsMax + 1 + 4) : 4 * slotElements * (limits.rowsMax + 1);
     // Decode steps and shared steps each have a buffer of a row a slot; chunks score further rows.
     const logitBytes = 4 * vocabSize * (2 * (limits.rowsMax + 1) + CHUNK_LOGIT_ROWS);
     return {
@@ -140,6 +141,7 @@ export class ModelShelf {
               layout: model.manifest.graph,
               geometry: card.geometry,
               kv: card.kv,
+              kvScales: model.manifest.precision.kvScales,
             },
             rowsMax: limits.rowsMax,
             slotTokens: limits.slotTokens,
@@ -202,7 +204,7 @@ function repeat(everyMs: number, work: () => void): Disposable {
  * compiled come with a second graph, for steps that decode and compute a chunk in one run: a session of its own.
  */
 function weightBytes({ manifest, bytes }: UsableModel, kv: KvPrecision): number {
-  const shared = kv === "int8" ? SHARED_INT8_GRAPH_NAME : SHARED_GRAPH_NAME;
+  const shared = kv === "int8" ? STAGED_INT8_GRAPH_NAME : SHARED_GRAPH_NAME;
   return (manifest.files.some(({ name }) => name === shared) ? 3 : 2) * bytes;
 }
 

@@ -58,7 +58,12 @@ export async function prepareModel(
       throw new Error(`the compiled weights are not those of ${gguf}: a comparison would mean nothing`);
     return {
       ...{ gguf, folder, manifest, compileSeconds, digests },
-      lane: (kv) => ({ graphPath: graphPath(folder, kv), geometry: manifest.geometry, kv }),
+      lane: (kv) => ({
+        graphPath: graphPath(folder, kv),
+        geometry: manifest.geometry,
+        kv,
+        kvScales: manifest.precision.kvScales,
+      }),
       remove: () => rmSync(parent, { recursive: true, force: true }),
     };
   } finally {

@@ -38,3 +38,6 @@ export function checkLaneLimits(limits: LaneLimits): void {
   assert(limits.slotTokens >= 2, "a slot must hold a prompt token and an answer token");
   assert(limits.interTokenStretchMax > 1, "interTokenStretchMax must be above 1: a chunk takes some time");
 }
+
+/** No run of the engine is filled up to more than the next multiple of this many rows or tokens. */
+export const PAD_MAX = 4;

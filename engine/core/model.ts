@@ -4,6 +4,12 @@ import type { TokenId } from "./brand.ts";
 export type WeightPrecision = "q4" | "q8" | "f32";
 export type KvPrecision = "f32" | "int8";
 
+/** A layer's keys and values in an int8 cache: the stored integers times these. */
+export interface CacheScale {
+  readonly key: number;
+  readonly value: number;
+}
+
 /**
  * What a graph takes and gives. `compiled`: made by weir, with lengths and wanted rows as inputs. `masked`: exported
  * elsewhere, with an attention mask as input and logits of every position. `positionIds` and `logitsToKeep`: whether it

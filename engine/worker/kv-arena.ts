@@ -3,8 +3,10 @@
  * contiguous. A decode run sees the first n slots as one tensor, a prefill run sees one slot; nothing is copied.
  */
 import { assert } from "../core/assert.ts";
-import type { KvPrecision, ModelGeometry } from "../core/model.ts";
+import type { CacheScale, KvPrecision, ModelGeometry } from "../core/model.ts";
 import { Tensor } from "./ort/session.ts";
+
+const ROUNDING = 1.5 * 2 ** 52;
 
 export interface ArenaShape {
   readonly geometry: ModelGeometry;
@@ -72,6 +74,40 @@ export class KvArena {
     }
   }
 
+  /**
+   * Rounds positions from .. from + count - 1 of an f32 arena's only slot into a slot of this int8 one. To the nearest,
+   * halves to even, as the attention kernel rounds what it appends itself.
+   */
+  roundIn(
+    source: KvArena,
+    slotIndex: number,
+    from: number,
+    count: number,
+    scales: readonly CacheScale[],
+  ): void {
+    const { geometry, capacity } = this.#shape;
+    assert(this.#shape.precision === "int8" && source.#shape.precision === "f32", "f32 is rounded to int8");
+    assert(from >= 0 && from + count <= capacity, `positions up to ${from + count} are beyond the slot`);
+    assert(scales.length === geometry.layers, `${scales.length} scales for ${geometry.layers} layers`);
+    const elements = count * geometry.headDim;
+    for (const [index, buffer] of this.#buffers.entries()) {
+      const { key, value } = scales[index >> 1] as CacheScale;
+      const inverse = 1 / (index % 2 === 0 ? key : value);
+      const exact = new Float32Array(source.#buffers[index] as ArrayBuffer);
+      const rounded = new Int8Array(buffer);
+      for (let h = 0; h < geometry.kvHeads; h += 1) {
+        const start = (h * capacity + from) * geometry.headDim;
+        const target = slotIndex * geometry.kvHeads * capacity * geometry.headDim + start;
+        for (let i = 0; i < elements; i += 1) {
+          const scaled = (exact[start + i] as number) * inverse;
+          // Adding and taking away 1.5 * 2^52 leaves the nearest integer: far faster than Math.round, and halves go to even.
+          const nearest = scaled + ROUNDING - ROUNDING;
+          rounded[target + i] = Math.min(127, Math.max(-128, nearest));
+        }
+      }
+    }
+  }
+
   /** Writes made-up keys and values, the same each time, into the first positions of a slot: a context for trials. */
   scramble(slotIndex: number, tokens: number): void {
     const { geometry, precision, capacity } = this.#shape;
@@ -90,17 +126,28 @@ export class KvArena {
     }
   }
 
+  /** A layer's keys (part 0) or values (part 1) of one head in the first positions of a slot: [tokens, headDim]. */
+  head(
+    layer: number,
+    part: 0 | 1,
+    slotIndex: number,
+    head: number,
+    tokens: number,
+  ): Float32Array | Int8Array {
+    const { geometry, precision, capacity } = this.#shape;
+    const buffer = this.#buffers[2 * layer + part] as ArrayBuffer;
+    const values = precision === "int8" ? new Int8Array(buffer) : new Float32Array(buffer);
+    const start = (slotIndex * geometry.kvHeads + head) * capacity * geometry.headDim;
+    return values.subarray(start, start + tokens * geometry.headDim);
+  }
+
   /** The largest magnitude in a layer's keys (part 0) or values (part 1) over the first positions of a slot; f32 only. */
   largest(layer: number, part: 0 | 1, slotIndex: number, tokens: number): number {
-    const { geometry, precision, capacity } = this.#shape;
-    assert(precision === "f32", "magnitudes are measured on an f32 cache");
-    const values = new Float32Array(this.#buffers[2 * layer + part] as ArrayBuffer);
+    assert(this.#shape.precision === "f32", "magnitudes are measured on an f32 cache");
     let largest = 0;
-    for (let h = 0; h < geometry.kvHeads; h += 1) {
-      const start = (slotIndex * geometry.kvHeads + h) * capacity * geometry.headDim;
-      for (let i = start; i < start + tokens * geometry.headDim; i += 1) {
-        largest = Math.max(largest, Math.abs(values[i] as number));
-      }
+    for (let h = 0; h < this.#shape.geometry.kvHeads; h += 1) {
+      for (const value of this.head(layer, part, slotIndex, h, tokens))
+        largest = Math.max(largest, Math.abs(value));
     }
     return largest;
   }

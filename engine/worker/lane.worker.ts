@@ -1,9 +1,10 @@
 /** Entry of a lane's thread: load, step, measure, unload. One model at a time; the thread is the only one to touch it. */
 import { existsSync } from "node:fs";
+import { PAD_MAX } from "../core/limits.ts";
 import { type ArenaShape, arenaBytes } from "./kv-arena.ts";
 import { measure } from "./measure.ts";
-import { PAD_MAX } from "./padding.ts";
-import type { LaneLoad, LaneReply, LaneTask } from "./protocol.ts";
+import { stageShape } from "./prompt-stage.ts";
+import type { LaneLoad, LaneModel, LaneReply, LaneTask } from "./protocol.ts";
 import { DecoderRunner } from "./runner.ts";
 import { StepRunner } from "./step-runner.ts";
 
@@ -43,19 +44,23 @@ function load({ model, rowsMax, slotTokens, chunkTokensMax, threads, spinning }:
   };
   const runner = new DecoderRunner({
     graphPath: model.graphPath,
-    sharedGraphPath: sharedGraphOf(model.graphPath),
+    sharedGraphPath: sharedGraphOf(model),
     layout: model.layout,
+    kvScales: model.kvScales,
     arena,
     chunkTokensMax,
     session: { threads, spinning },
   });
   current = { runner, steps: new StepRunner(runner, now) };
   // Of the slots beyond the rows no more than a page each is ever touched.
-  return { kind: "loaded", loadMs: now() - start, cacheBytes: arenaBytes({ ...arena, slots: rowsMax + 1 }) };
+  const cacheBytes =
+    arenaBytes({ ...arena, slots: rowsMax + 1 }) + (runner.staged ? arenaBytes(stageShape(arena)) : 0);
+  return { kind: "loaded", loadMs: now() - start, cacheBytes };
 }
 
 /** weir's own graphs have one for shared steps beside them; graphs that were exported elsewhere do not. */
-function sharedGraphOf(graphPath: string): string | undefined {
-  const path = graphPath.replace(/\.onnx$/, ".shared.onnx");
+function sharedGraphOf({ graphPath, kv, kvScales }: LaneModel): string | undefined {
+  if (kv === "int8" && kvScales === undefined) return undefined;
+  const path = graphPath.replace(/\.onnx$/, kv === "int8" ? ".staged.onnx" : ".shared.onnx");
   return existsSync(path) ? path : undefined;
 }

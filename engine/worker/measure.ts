@@ -1,6 +1,6 @@
 /** Scores texts with a compiled graph: mean negative log-likelihood, and how large the cached keys and values get. */
 import { tokenId } from "../core/brand.ts";
-import { PAD_MAX } from "./padding.ts";
+import { PAD_MAX } from "../core/limits.ts";
 import type { Measurement, MeasureTask } from "./protocol.ts";
 import { DecoderRunner, WANTED_ROWS_MAX } from "./runner.ts";
 import { scoreTarget } from "./sampler.ts";

@@ -5,6 +5,7 @@
  * number alone (4-bit blocks of 64 or 128, 8-bit blocks of 128), others make no difference (blocks of 32). Which hold
  * depends on the processor, so it is tried out on the model itself; here is what is made of the trial.
  */
+import { PAD_MAX } from "../core/limits.ts";
 
 /** A run of `count` rows is filled up to at least `least`, and to a multiple. */
 export interface Pad {
@@ -18,9 +19,6 @@ export interface Padding {
   /** Rows that go through the head. */
   readonly wantedRows: Pad;
 }
-
-/** No run is filled up to more than the next multiple of this. */
-export const PAD_MAX = 4;
 
 export const NO_PAD: Pad = { least: 1, multiple: 1 };
 const LARGEST: Pad = { least: PAD_MAX, multiple: PAD_MAX };

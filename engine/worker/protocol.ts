@@ -1,5 +1,5 @@
 /** What crosses the thread border of a lane: plain data only. Types alone, so the main side may import this file. */
-import type { GraphLayout, KvPrecision, ModelGeometry } from "../core/model.ts";
+import type { CacheScale, GraphLayout, KvPrecision, ModelGeometry } from "../core/model.ts";
 import type { StepOutcome, StepPlan } from "../core/step.ts";
 
 export interface LaneModel {
@@ -9,6 +9,8 @@ export interface LaneModel {
   readonly layout?: GraphLayout | undefined;
   readonly geometry: ModelGeometry;
   readonly kv: KvPrecision;
+  /** One a layer; what an int8 cache needs for prompts to be read in f32 first. Not needed otherwise. */
+  readonly kvScales?: readonly CacheScale[];
 }
 
 export interface LaneLoad {

@@ -2,21 +2,26 @@
  * One model on one device: a session, its KV arena, and the two kinds of run. Blocking; lives in a worker.
  *
  * Batch invariance: some kernels round a row differently by how many there are, so the runner tries out when it is made
- * how far runs have to be filled up (padding.ts). A decode run is filled up with the slots behind its rows, a chunk with
+ * how far runs have to be filled up (trials.ts). A decode run is filled up with the slots behind its rows, a chunk with
  * tokens behind its last. What that writes lies beyond a slot's last position, and is overwritten before it is read.
+ *
+ * With an int8 cache a prompt is read into an f32 stage first (prompt-stage.ts), always through the graph for shared steps:
+ * where no row decodes, with a made-up one. So a chunk gives the same bits beside rows and without.
  *
  * A graph that was exported elsewhere may not keep rows of different lengths apart. That is tried out as well, and where
  * a neighbour's length shows, every row is run alone.
  */
-import { createHash } from "node:crypto";
 import { assert } from "../core/assert.ts";
-import type { GraphLayout } from "../core/model.ts";
+import { PAD_MAX } from "../core/limits.ts";
+import type { CacheScale, GraphLayout } from "../core/model.ts";
 import { createFeeds } from "./feeds/create.ts";
-import { type GraphFeeds, WANTED_ROWS_MAX } from "./feeds/feeds.ts";
+import { type FeedsOptions, type GraphFeeds, WANTED_ROWS_MAX } from "./feeds/feeds.ts";
 import { type SharedChunk, SharedFeeds } from "./feeds/shared.ts";
 import { type ArenaShape, KvArena } from "./kv-arena.ts";
 import { OrtSession, type SessionOptions } from "./ort/session.ts";
-import { choosePad, LARGEST_PADDING, NO_PAD, PAD_MAX, type Padding, padAll, padTo } from "./padding.ts";
+import { LARGEST_PADDING, type Padding, padTo } from "./padding.ts";
+import { PromptStage } from "./prompt-stage.ts";
+import { sharedAgrees, TRIAL_CHUNK, type TrialSubject, tryNeighbours, tryPadding } from "./trials.ts";
 
 export { WANTED_ROWS_MAX };
 
@@ -26,6 +31,8 @@ export interface RunnerOptions {
   readonly layout?: GraphLayout | undefined;
   /** The graph for shared steps, where there is one: rows and a chunk in one run. */
   readonly sharedGraphPath?: string | undefined;
+  /** Of an int8 cache, one a layer: needed with `sharedGraphPath`. */
+  readonly kvScales?: readonly CacheScale[] | undefined;
   readonly arena: ArenaShape;
   /** Tokens of the longest chunk. */
   readonly chunkTokensMax: number;
@@ -33,17 +40,6 @@ export interface RunnerOptions {
 }
 
 const EMPTY_SLOT_TOKEN = 0;
-
-/** The trial at start: tokens of made-up context, rows that are run together, and tokens of a long chunk. */
-const TRIAL_CONTEXT = 700;
-const TRIAL_ROWS = 6;
-const TRIAL_CHUNK = 36;
-/** How much longer than the row that is watched its neighbour is, in tokens. */
-const TRIAL_LONGER = 37;
-
-/** The same for shared runs: numbers of rows, and the chunk's length. */
-const SHARED_TRIAL_ROWS = [1, 2, 4];
-const SHARED_TRIAL_CHUNK = 8;
 
 /** Whether decode rows share a run: `alone` where a graph lets a neighbour's length into a row's logits. */
 export type DecodeRows = "together" | "alone";
@@ -56,6 +52,7 @@ export class DecoderRunner {
   /** Positions written in each slot: where padding may write. */
   readonly #written: Int32Array;
   #shared: { readonly session: OrtSession; readonly feeds: SharedFeeds } | undefined;
+  #stage: PromptStage | undefined;
   #padding: Padding = LARGEST_PADDING;
   #decodeRows: DecodeRows = "together";
 
@@ -65,17 +62,40 @@ export class DecoderRunner {
     this.#shape = arena;
     this.#arena = new KvArena(arena);
     this.#session = new OrtSession(options.graphPath, options.session);
+    this.#written = new Int32Array(arena.slots);
     const chunkTokensMax = Math.max(TRIAL_CHUNK, roundUp(options.chunkTokensMax, PAD_MAX));
     const own = { arena: this.#arena, shape: arena, chunkTokensMax };
     this.#feeds = createFeeds(layout, { ...own, session: this.#session });
-    this.#written = new Int32Array(arena.slots);
-    this.#padding = this.#tryPadding();
-    if (layout.kind === "masked") this.#decodeRows = this.#tryNeighbours();
-    if (options.sharedGraphPath !== undefined) {
-      const session = new OrtSession(options.sharedGraphPath, options.session);
-      this.#shared = { session, feeds: new SharedFeeds({ ...own, session }) };
-      if (!this.#sharedAgrees(options.chunkTokensMax)) this.#closeShared();
+    try {
+      if (options.sharedGraphPath === undefined || !this.#trySharing(options.sharedGraphPath, options, own)) {
+        this.#padding = tryPadding(this.#subject());
+        if (layout.kind === "masked") this.#decodeRows = tryNeighbours(this.#subject());
+      }
+    } catch (error) {
+      this.close();
+      throw error;
     }
+  }
+
+  /** False where shared runs give other bits than runs apart: then there are none. */
+  #trySharing(
+    graphPath: string,
+    { arena: shape, session: settings, chunkTokensMax, kvScales }: RunnerOptions,
+    own: Omit<FeedsOptions, "session">,
+  ): boolean {
+    if (shape.precision === "int8") {
+      assert(kvScales !== undefined, "an int8 cache was to be shared without its scales");
+      this.#stage = new PromptStage(this.#arena, shape, kvScales);
+    }
+    const session = new OrtSession(graphPath, settings);
+    this.#shared = {
+      session,
+      feeds: new SharedFeeds({ ...own, session, stage: this.#stage?.arena }),
+    };
+    this.#padding = tryPadding(this.#subject());
+    if (sharedAgrees(this.#subject(), chunkTokensMax)) return true;
+    this.#closeShared();
+    return false;
   }
 
   /** How far runs are filled up for the sake of batch invariance. */
@@ -85,6 +105,11 @@ export class DecoderRunner {
 
   get decodeRows(): DecodeRows {
     return this.#decodeRows;
+  }
+
+  /** Whether prompts are read into a stage of their own. */
+  get staged(): boolean {
+    return this.#stage !== undefined;
   }
 
   get vocabSize(): number {
@@ -149,10 +174,12 @@ export class DecoderRunner {
   /** True where so many rows and so long a chunk can go through one run and give the same bits as two. */
   canShare(rows: number, chunkTokens: number): boolean {
     const { decodeRows } = this.#padding;
-    const total = rows + padTo(chunkTokens, this.#padding.chunkTokens);
+    const run = padTo(rows, decodeRows);
+    const total = run + padTo(chunkTokens, this.#padding.chunkTokens);
     const even = [decodeRows, this.#padding.chunkTokens].every((pad) => padTo(total, pad) === total);
-    // Filling up the rows could write into the chunk's slot.
-    return this.#shared !== undefined && rows > 0 && padTo(rows, decodeRows) === rows && even;
+    // Filling up the rows could write into the chunk's slot, which does no harm where the chunk stands on the stage.
+    const apart = this.#stage === undefined ? run === rows : run <= this.#shape.slots;
+    return this.#shared !== undefined && rows > 0 && apart && even;
   }
 
   /**
@@ -167,21 +194,18 @@ export class DecoderRunner {
   ): { readonly rows: readonly Float32Array[]; readonly last: Float32Array | undefined } {
     assert(this.#shared !== undefined, "a run was to be shared without a graph for it");
     assert(chunk.slot >= tokens.length, `the chunk's slot ${chunk.slot} is one of the ${tokens.length} rows`);
-    const count = padTo(chunk.tokens.length, this.#padding.chunkTokens);
-    const reach = Math.max(chunk.start + count - 1, ...positions);
-    assert(reach < this.#shape.capacity, `position ${reach} is beyond the slot's ${this.#shape.capacity}`);
     const rows = [...tokens.keys()];
-    const wanted = wantsLast ? [...rows, tokens.length + chunk.tokens.length - 1] : rows;
+    const run = padTo(tokens.length, this.#padding.decodeRows);
+    const wanted = wantsLast ? [...rows, run + chunk.tokens.length - 1] : rows;
     const asked = padTo(padTo(wanted.length, this.#padding.decodeRows), this.#padding.wantedRows);
+    const logits = this.#runShared(this.#shared.feeds, tokens, positions, chunk, filled(wanted, asked, 0));
     for (const [row, position] of positions.entries()) this.#written[row] = position + 1;
-    this.#written[chunk.slot] = chunk.start + chunk.tokens.length;
-    const padded = { ...chunk, tokens: filled(chunk.tokens, count, EMPTY_SLOT_TOKEN) };
-    const logits = this.#shared.feeds.run(tokens, positions, padded, filled(wanted, asked, 0));
     return { rows: logits.slice(0, rows.length), last: wantsLast ? logits[rows.length] : undefined };
   }
 
   move(from: number, to: number, tokens: number): void {
     this.#arena.move(from, to, tokens);
+    this.#stage?.move(from, to);
     this.#written[to] = tokens;
     this.#written[from] = 0;
   }
@@ -189,6 +213,7 @@ export class DecoderRunner {
   /** The slot is free, or its next prompt starts at position 0. */
   clear(slotIndex: number): void {
     this.#written[slotIndex] = 0;
+    this.#stage?.clear(slotIndex);
   }
 
   largest(layer: number, part: 0 | 1, slotIndex: number, tokens: number): number {
@@ -208,119 +233,82 @@ export class DecoderRunner {
     tokens: readonly number[],
     wanted: readonly number[],
   ): readonly Float32Array[] {
+    const [first] = wanted;
+    const asked =
+      first === undefined ? wanted : filled(wanted, padTo(wanted.length, this.#padding.wantedRows), first);
+    if (this.#stage !== undefined && this.#shared !== undefined) {
+      const rows = padTo(1, this.#padding.decodeRows);
+      const behind = asked.map((index) => rows + index);
+      const chunk = { slot: slotIndex, start, tokens };
+      return this.#runShared(
+        this.#shared.feeds,
+        [EMPTY_SLOT_TOKEN],
+        [this.#written[0] as number],
+        chunk,
+        behind,
+      ).slice(0, wanted.length);
+    }
     const count = padTo(tokens.length, this.#padding.chunkTokens);
     assert(
       start + count <= this.#shape.capacity,
       `a chunk up to ${start + count} is beyond the slot's ${this.#shape.capacity}`,
     );
     const padded = filled(tokens, count, EMPTY_SLOT_TOKEN);
-    const [first] = wanted;
-    const asked =
-      first === undefined ? wanted : filled(wanted, padTo(wanted.length, this.#padding.wantedRows), first);
     this.#written[slotIndex] = start + tokens.length;
     return this.#feeds.prefill(slotIndex, start, padded, asked).slice(0, wanted.length);
   }
 
-  /**
-   * Runs the same rows in different numbers, for each kind of run. The first one stands behind a long context of random
-   * keys and values: some attention kernels only split their work once there is enough of it.
-   */
-  #tryPadding(): Padding {
-    const { capacity, slots } = this.#shape;
-    const { pieceTokensMax } = this.#feeds;
-    const long = Math.min(TRIAL_CHUNK, pieceTokensMax - (pieceTokensMax % PAD_MAX));
-    const start = Math.min(TRIAL_CONTEXT, capacity - TRIAL_CHUNK - PAD_MAX);
-    if (start < 1) return LARGEST_PADDING;
-    this.#padding = padAll(NO_PAD);
-    this.#arena.scramble(0, start);
-    // Spread over the vocabulary; Knuth's multiplicative hash.
-    const token = (index: number): number => ((index + 1) * 2_654_435_761) % this.vocabSize;
-    const tokens = Array.from({ length: TRIAL_CHUNK }, (_, index) => token(index));
-    const places = [...Array(TRIAL_ROWS).keys()];
-
-    const decoded = places.slice(0, slots).map((_, index) => {
-      const rows = index + 1;
-      const positions = places.slice(0, rows).map((row) => (row === 0 ? start : 0));
-      return [rows, this.decode(tokens.slice(0, rows), positions).map(digestOf)] as const;
-    });
-
-    const total = Math.min(TRIAL_ROWS, pieceTokensMax);
-    const chunked = places.slice(0, total).map((_, index) => {
-      const size = index + 1;
-      const pieces = places.slice(0, Math.floor(total / size)).flatMap((piece) => {
-        const from = piece * size;
-        // As many rows through the head each time: what it does to them is tried below.
-        const wanted = filled([...Array(size).keys()], total, 0);
-        return this.prefill(0, start + from, tokens.slice(from, from + size), wanted)
-          .slice(0, size)
-          .map(digestOf);
-      });
-      return [size, pieces] as const;
-    });
-    if (long > total) {
-      const rows = this.prefill(0, start, tokens.slice(0, long), places.slice(0, total));
-      chunked.push([long, rows.map(digestOf)]);
-    }
-
-    const wanted = places.slice(0, total).map((_, index) => {
-      const last = places.slice(total - index - 1, total).reverse();
-      return [index + 1, this.prefill(0, start, tokens.slice(0, total), last).map(digestOf)] as const;
-    });
-    this.#written.fill(0);
-    return {
-      decodeRows: choosePad(new Map(decoded)),
-      chunkTokens: choosePad(new Map(chunked)),
-      wantedRows: choosePad(new Map(wanted)),
-    };
-  }
-
-  /** Runs rows and a chunk apart and together, behind long contexts: the logits must be the same bits. */
-  #sharedAgrees(chunkTokensMax: number): boolean {
-    const { capacity, slots } = this.#shape;
-    const start = Math.min(TRIAL_CONTEXT, capacity - TRIAL_CHUNK - PAD_MAX);
-    const count = Math.min(SHARED_TRIAL_CHUNK, chunkTokensMax);
-    const sizes = SHARED_TRIAL_ROWS.filter((rows) => rows < slots && this.canShare(rows, count));
-    if (start < 1 || sizes.length === 0) return false;
-    for (let slotIndex = 0; slotIndex <= Math.max(...sizes); slotIndex += 1)
-      this.#arena.scramble(slotIndex, start);
-    const tokens = Array.from({ length: count }, (_, index) => (index * 7_919 + 3) % this.vocabSize);
-    const agrees = sizes.every((rows) => {
-      const ids = Array.from({ length: rows }, (_, row) => tokens[row % count] as number);
-      const positions = ids.map((_, row) => start - 5 * row - 1).map((position) => Math.max(0, position));
-      const apart = [
-        ...this.decode(ids, positions).map(digestOf),
-        ...this.prefill(rows, start, tokens, [count - 1]).map(digestOf),
-      ];
-      const { rows: decoded, last } = this.share(ids, positions, { slot: rows, start, tokens }, true);
-      return [...decoded, last as Float32Array].every((row, index) => digestOf(row) === apart[index]);
-    });
-    this.#written.fill(0);
-    return agrees;
+  /** `wanted` are indices into the rows, filled up, followed by the chunk's tokens. */
+  #runShared(
+    feeds: SharedFeeds,
+    tokens: readonly number[],
+    positions: readonly number[],
+    chunk: SharedChunk,
+    wanted: readonly number[],
+  ): readonly Float32Array[] {
+    const { chunkTokens, decodeRows } = this.#padding;
+    const count = padTo(chunk.tokens.length, chunkTokens);
+    const rows = padTo(tokens.length, decodeRows);
+    const behind = this.#written.subarray(tokens.length, rows);
+    const places = [...positions, ...behind];
+    const reach = Math.max(chunk.start + count - 1, ...places);
+    assert(reach < this.#shape.capacity, `position ${reach} is beyond the slot's ${this.#shape.capacity}`);
+    this.#stage?.open(chunk.slot, chunk.start);
+    const logits = feeds.run(
+      filled(tokens, rows, EMPTY_SLOT_TOKEN),
+      places,
+      { ...chunk, tokens: filled(chunk.tokens, count, EMPTY_SLOT_TOKEN) },
+      wanted,
+    );
+    this.#stage?.close(chunk.tokens.length);
+    this.#written[chunk.slot] = chunk.start + chunk.tokens.length;
+    return logits;
   }
 
   #closeShared(): void {
     this.#shared?.session.close();
     this.#shared?.feeds.close();
     this.#shared = undefined;
+    this.#stage?.release();
+    this.#stage = undefined;
   }
 
-  /**
-   * Runs a row beside one of its own length, which every graph of the layout is made for, then beside a longer and a
-   * shorter one: its logits must be the same bits.
-   */
-  #tryNeighbours(): DecodeRows {
-    const { capacity } = this.#shape;
-    const own = Math.min(TRIAL_CONTEXT, capacity >> 1);
-    const longer = Math.min(capacity - 1, own + TRIAL_LONGER);
-    const shorter = own >> 1;
-    if (shorter < 1 || longer <= own) return "alone";
-    this.#arena.scramble(0, longer);
-    this.#arena.scramble(1, longer);
-    const [first, ...others] = [own, longer, shorter].map((length) =>
-      Buffer.from(bytesOf(this.decode([0, 1], [own, length])[0] as Float32Array)),
-    );
-    this.#written.fill(0);
-    return others.every((bytes) => first?.equals(bytes)) ? "together" : "alone";
+  /** What trials may do that nobody else may. */
+  #subject(): TrialSubject {
+    return {
+      runner: this,
+      slots: this.#shape.slots,
+      capacity: this.#shape.capacity,
+      pieceTokensMax: this.#feeds.pieceTokensMax,
+      usePadding: (padding) => {
+        this.#padding = padding;
+      },
+      scramble: (slotIndex, tokens) => {
+        this.#arena.scramble(slotIndex, tokens);
+        this.#stage?.scramble(slotIndex, tokens);
+      },
+      forget: () => this.#written.fill(0),
+    };
   }
 }
 
@@ -330,9 +318,4 @@ const roundUp = (count: number, multiple: number): number => Math.ceil(count / m
 const filled = (list: readonly number[], length: number, filler: number): readonly number[] =>
   list.length >= length ? list : [...list, ...Array.from({ length: length - list.length }, () => filler)];
 
-const digestOf = (row: Float32Array): string => createHash("sha256").update(bytesOf(row)).digest("base64");
-
 const copyOf = (row: Float32Array): Float32Array => row.slice();
-
-const bytesOf = (row: Float32Array): Uint8Array =>
-  new Uint8Array(row.buffer, row.byteOffset, row.byteLength).slice();

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import type { KvPrecision, WeightPrecision } from "../../engine/core/model.ts";
+import type { CacheScale, KvPrecision, WeightPrecision } from "../../engine/core/model.ts";
 import { describeModel } from "../architectures/index.ts";
 import { padHeads } from "../architectures/pad-heads.ts";
 import type { DecoderSpec } from "../architectures/spec.ts";
@@ -13,17 +13,17 @@ import {
   MANIFEST_NAME,
   Manifest,
   SHARED_GRAPH_NAME,
-  SHARED_INT8_GRAPH_NAME,
+  STAGED_INT8_GRAPH_NAME,
   TOKENIZER_CONFIG_NAME,
   TOKENIZER_NAME,
   WEIGHTS_NAME,
 } from "../manifest.ts";
 import type { ModelSource } from "../source.ts";
-import { buildDecoderGraph, type CacheScale, type StoredDecoder } from "./decoder.ts";
+import { buildDecoderGraph, type StoredDecoder } from "./decoder.ts";
 import { storeDecoder } from "./store.ts";
 import { keptPrecision, type MatrixPrecision, nativePrecision, WeightWriter } from "./weights.ts";
 
-export const COMPILER = "weir-compiler 2";
+export const COMPILER = "weir-compiler 3";
 
 export interface CompileOptions {
   readonly name: string;
@@ -104,7 +104,7 @@ function writeGraph(
   kvScales: readonly CacheScale[] | undefined,
 ): void {
   const names =
-    kvScales === undefined ? [GRAPH_NAME, SHARED_GRAPH_NAME] : [INT8_GRAPH_NAME, SHARED_INT8_GRAPH_NAME];
+    kvScales === undefined ? [GRAPH_NAME, SHARED_GRAPH_NAME] : [INT8_GRAPH_NAME, STAGED_INT8_GRAPH_NAME];
   for (const [index, name] of names.entries()) {
     const graph = buildDecoderGraph(stored, {
       dataFile: WEIGHTS_NAME,
@@ -189,7 +189,7 @@ async function finish(draft: Manifest, folder: string): Promise<Manifest> {
     TOKENIZER_NAME,
     TOKENIZER_CONFIG_NAME,
   ];
-  if (draft.precision.kvScales.length > 0) names.push(INT8_GRAPH_NAME, SHARED_INT8_GRAPH_NAME);
+  if (draft.precision.kvScales.length > 0) names.push(INT8_GRAPH_NAME, STAGED_INT8_GRAPH_NAME);
   const manifest = Manifest.parse({
     ...draft,
     files: await digestFiles(names.map((name) => join(folder, name))),

@@ -7,10 +7,13 @@
  * The graph for shared steps takes decode rows and one slot's chunk in a single run, so that the weights are read once for
  * both: `input_ids` [1, tokens], the rows' tokens first, then the chunk's; `split` int64 [2] says how many each;
  * `chunk_seqlens_k`, `chunk_total_sequence_length` and `chunk_past.N.key|value` [1, ...] are the chunk's own. Only the
- * attention tells them apart.
+ * attention tells them apart. The chunk's cache is f32 also where the rows' is int8: the kernel for an int8 cache widens
+ * all that stands before a chunk for each chunk anew, so the prompt that is being read has a cache of its own in f32, and
+ * the worker rounds it into the rows' (engine/worker/prompt-stage.ts).
  *
  * Outputs: `logits` f32 [1, rows, vocabulary]; `present.N.key|value`, which the worker binds to the same memory as past.
  */
+import type { CacheScale } from "../../engine/core/model.ts";
 import type { DecoderSpec } from "../architectures/spec.ts";
 import { CONTRIB, type ExternalTensor, GraphBuilder, type Value } from "./onnx.ts";
 import type { StoredMatrix } from "./weights.ts";
@@ -36,11 +39,6 @@ export interface StoredDecoder {
   readonly cos: ExternalTensor;
   readonly sin: ExternalTensor;
   readonly layers: readonly StoredLayer[];
-}
-
-export interface CacheScale {
-  readonly key: number;
-  readonly value: number;
 }
 
 export interface GraphOptions {
@@ -195,7 +193,7 @@ class DecoderGraph {
     const { spec } = this.#model;
     const { heads, kvHeads, headDim } = spec.geometry;
     const name = (part: string): string => `layer${index}.${part}`;
-    const scales = this.#options.kvScales?.[index];
+    const scales = side === "" ? this.#options.kvScales?.[index] : undefined;
     const cacheShape = [side === "" ? "batch" : 1, kvHeads, "capacity", headDim] as const;
     const cacheType = scales === undefined ? "float32" : "int8";
     const [pastKey, pastValue] = [`${side}past.${index}.key`, `${side}past.${index}.value`];

@@ -1,4 +1,5 @@
 /** Brings a model's tensors into the data file, in the order in which a step reads them. */
+import { PAD_MAX } from "../../engine/core/limits.ts";
 import type { DecoderSpec, LayerTensors } from "../architectures/spec.ts";
 import type { StoredDecoder, StoredLayer } from "./decoder.ts";
 import type { MatrixPrecision, StoredMatrix, WeightWriter } from "./weights.ts";
@@ -16,16 +17,18 @@ export function storeDecoder(
   const tied = spec.head === undefined;
   const embedding = matrix(writer, [spec.embedding], "embedding", hidden, choose(spec.embedding), false);
   const half = rope.dims / 2;
+  // Runs are filled up with tokens behind the last one, which may stand at the end of the context.
+  const positions = spec.contextLength + PAD_MAX;
   const angles = (turn: (angle: number) => number): Float32Array<ArrayBuffer> => {
-    const values = new Float32Array(spec.contextLength * half);
-    for (let position = 0; position < spec.contextLength; position += 1) {
+    const values = new Float32Array(positions * half);
+    for (let position = 0; position < positions; position += 1) {
       for (let i = 0; i < half; i += 1)
         values[position * half + i] = turn(position * (rope.frequencies[i] ?? 0));
     }
     return values;
   };
-  const cos = writer.table(angles(Math.cos), "rope.cos", [spec.contextLength, half]);
-  const sin = writer.table(angles(Math.sin), "rope.sin", [spec.contextLength, half]);
+  const cos = writer.table(angles(Math.cos), "rope.cos", [positions, half]);
+  const sin = writer.table(angles(Math.sin), "rope.sin", [positions, half]);
   const layers: StoredLayer[] = [];
   for (let index = 0; index < geometry.layers; index += 1) {
     layers.push(storeLayer(spec, spec.layer(index), index, writer, choose));

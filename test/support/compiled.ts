@@ -63,6 +63,7 @@ export async function compileForTest(
       graphPath: graph(kv),
       geometry: manifest.geometry,
       kv,
+      kvScales: manifest.precision.kvScales,
     });
     return { folder, manifest, lane };
   } finally {

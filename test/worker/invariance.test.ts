@@ -33,7 +33,10 @@ describe.each(cases)("$shape $type with an $kv cache", async ({ shape, type, kv 
   const compiled = await compileForTest(path, { kv, calibration });
   const runner = new DecoderRunner({
     graphPath: compiled.lane(kv).graphPath,
-    sharedGraphPath: compiled.lane(kv).graphPath.replace(/\.onnx$/, ".shared.onnx"),
+    sharedGraphPath: compiled
+      .lane(kv)
+      .graphPath.replace(/\.onnx$/, kv === "int8" ? ".staged.onnx" : ".shared.onnx"),
+    kvScales: compiled.manifest.precision.kvScales,
     arena: { geometry: compiled.manifest.geometry, precision: kv, slots: ROWS + 1, capacity: 300 },
     chunkTokensMax: 256,
     session: { threads: 2, spinning: true },
@@ -99,12 +102,12 @@ describe.each(cases)("$shape $type with an $kv cache", async ({ shape, type, kv 
     );
     for (const row of order) expect(decoded[row], `row ${row}`).toEqual(reference[row]?.[0]);
     const seen = (last as Float32Array).slice();
-    prefill(0, 7, [40]);
-    expect(runner.prefill(0, 40, chunk.tokens, [chunk.tokens.length - 1])[0]).toEqual(seen);
     // What the chunk left in the cache is what the rest of its prompt goes on from.
     runner.move(rows, 0, 52);
     runner.prefill(0, 52, promptOf(7).slice(52), [promptLength(7) - 53]);
     expect(decodeAlone(7)).toEqual(reference[7]);
+    prefill(0, 7, [40]);
+    expect(runner.prefill(0, 40, chunk.tokens, [chunk.tokens.length - 1])[0]).toEqual(seen);
   });
 
   test("a moved row goes on with the same bits", () => {

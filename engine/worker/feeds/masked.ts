@@ -6,10 +6,11 @@
  * Such graphs compute each row's length as the sum of its mask, and the largest length as the mask's width. A slot holds
  * its tokens from the left, so a row that is shorter than the longest has its ones at the left and zeros behind them.
  */
+
+import { PAD_MAX } from "../../core/limits.ts";
 import type { GraphLayout } from "../../core/model.ts";
 import type { KvArena } from "../kv-arena.ts";
 import { type Binding, type OrtSession, Tensor } from "../ort/session.ts";
-import { PAD_MAX } from "../padding.ts";
 import type { FeedsOptions, GraphFeeds } from "./feeds.ts";
 import { ShapedTensors } from "./shaped-tensors.ts";
 

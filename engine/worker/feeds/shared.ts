@@ -3,8 +3,8 @@
  * for both (models/compile/decoder.ts states the shapes).
  */
 import type { ArenaShape, KvArena } from "../kv-arena.ts";
-import type { Binding, OrtSession } from "../ort/session.ts";
-import type { FeedsOptions } from "./feeds.ts";
+import type { Binding, OrtSession, Tensor } from "../ort/session.ts";
+import { type FeedsOptions, WANTED_ROWS_MAX } from "./feeds.ts";
 import { ShapedTensors } from "./shaped-tensors.ts";
 
 export interface SharedChunk {
@@ -13,9 +13,15 @@ export interface SharedChunk {
   readonly tokens: readonly number[];
 }
 
+export interface SharedFeedsOptions extends FeedsOptions {
+  /** The f32 arena of one slot that chunks have where the rows' is int8; without it a chunk's slot is one of the rows' arena. */
+  readonly stage: KvArena | undefined;
+}
+
 export class SharedFeeds {
   readonly #session: OrtSession;
   readonly #arena: KvArena;
+  readonly #stage: KvArena | undefined;
   readonly #shape: ArenaShape;
   readonly #ids: BigInt64Array<ArrayBuffer>;
   readonly #split: BigInt64Array<ArrayBuffer>;
@@ -34,12 +40,13 @@ export class SharedFeeds {
   /** By rows and by the chunk's slot. */
   readonly #bindings = new Map<string, Binding>();
 
-  constructor({ session, arena, shape, chunkTokensMax }: FeedsOptions) {
+  constructor({ session, arena, shape, chunkTokensMax, stage }: SharedFeedsOptions) {
     this.#session = session;
     this.#arena = arena;
     this.#shape = shape;
-    // The rows, the chunk's last token, and what fills them up.
-    const rows = 2 * shape.slots;
+    this.#stage = stage;
+    // The rows, what is wanted of the chunk, and what fills them up.
+    const rows = 2 * shape.slots + WANTED_ROWS_MAX;
     this.#ids = new BigInt64Array(new ArrayBuffer(8 * (shape.slots + chunkTokensMax)));
     this.#split = new BigInt64Array(new ArrayBuffer(16));
     this.#lengths = new Int32Array(new ArrayBuffer(4 * shape.slots));
@@ -94,7 +101,7 @@ export class SharedFeeds {
   }
 
   #binding(rows: number, slotIndex: number): Binding {
-    const key = `${rows},${slotIndex}`;
+    const key = this.#stage === undefined ? `${rows},${slotIndex}` : `${rows}`;
     const known = this.#bindings.get(key);
     if (known !== undefined) return known;
     const binding = this.#session.createBinding();
@@ -103,14 +110,14 @@ export class SharedFeeds {
     binding.input("total_sequence_length", this.#tensors.total.of());
     binding.input("chunk_seqlens_k", this.#tensors.chunkLength.of(1));
     binding.input("chunk_total_sequence_length", this.#tensors.chunkTotal.of());
-    this.#bindCache(binding, "", 0, rows);
-    this.#bindCache(binding, "chunk_", slotIndex, 1);
+    this.#bindCache(binding, "", this.#arena.view(0, rows));
+    this.#bindCache(binding, "chunk_", this.#stage?.view(0, 1) ?? this.#arena.view(slotIndex, 1));
     this.#bindings.set(key, binding);
     return binding;
   }
 
-  #bindCache(binding: Binding, side: string, from: number, count: number): void {
-    for (const [index, tensor] of this.#arena.view(from, count).entries()) {
+  #bindCache(binding: Binding, side: string, cache: readonly Tensor[]): void {
+    for (const [index, tensor] of cache.entries()) {
       const name = `${index >> 1}.${index % 2 === 0 ? "key" : "value"}`;
       binding.input(`${side}past.${name}`, tensor);
       binding.output(`${side}present.${name}`, tensor);
