@@ -41,7 +41,12 @@ export interface Usage {
 
 export type GenerationEvent =
   /** Always first: the request is admitted and its prompt is within the context. */
-  | { readonly kind: "started"; readonly promptTokens: number }
+  | {
+      readonly kind: "started";
+      readonly promptTokens: number;
+      /** Set where the model's chat template writes the same prompt without the request's tools. */
+      readonly toolsIgnored?: true;
+    }
   /** Only with `echo`: the whole prompt, once. The first token's log-probability is null: nothing stands before it. */
   | {
       readonly kind: "prompt";

@@ -11,6 +11,8 @@ import { TextAssembler, tokenLogprob } from "./text-assembler.ts";
 import type { TextCodec } from "./text-codec.ts";
 
 export interface AnswerOptions {
+  /** The request's tools are not in its prompt. */
+  readonly toolsIgnored: boolean;
   readonly signal: AbortSignal;
   /** Tokens that end the answer and are no part of its text. */
   readonly endings: ReadonlySet<TokenId>;
@@ -50,7 +52,8 @@ export class Answer {
       stop: request.stop,
       minTokens: request.minTokens,
     });
-    this.#stream.push({ kind: "started", promptTokens: prompt.length });
+    const ignored = options.toolsIgnored ? { toolsIgnored: true as const } : {};
+    this.#stream.push({ kind: "started", promptTokens: prompt.length, ...ignored });
     if (request.echo && request.logprobs === undefined) this.#echo(undefined);
   }
 

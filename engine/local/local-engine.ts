@@ -31,6 +31,11 @@ export interface LocalEnginePorts {
   readonly repeat: (everyMs: number, work: () => void) => Disposable;
 }
 
+interface Encoded {
+  readonly tokens: readonly TokenId[];
+  readonly toolsIgnored: boolean;
+}
+
 interface Pending {
   readonly answer: Answer;
   /** From arrival to the last token, in ms. */
@@ -58,7 +63,7 @@ export class LocalEngine implements Generator {
   readonly #limits: LaneLimits;
   readonly #replicas: readonly Replica[];
   /** Kept as long as the prompt itself. */
-  readonly #encoded = new WeakMap<Prompt, Promise<readonly TokenId[]>>();
+  readonly #encoded = new WeakMap<Prompt, Promise<Encoded>>();
   /** Resolves when the next long text may be encoded. */
   #turn: Promise<void> = Promise.resolve();
   #closed = false;
@@ -81,7 +86,7 @@ export class LocalEngine implements Generator {
 
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent> {
     this.#checkOpen(signal);
-    const prompt = await this.#tokensOnce(request.prompt, signal);
+    const { tokens: prompt, toolsIgnored } = await this.#encodedOnce(request.prompt, signal);
     this.#checkOpen(signal);
     const replica = this.#leastLoaded();
     const { requestTimeoutMs } = this.#limits;
@@ -101,6 +106,7 @@ export class LocalEngine implements Generator {
     const { id } = admission;
     const answer = new Answer(request, prompt, this.#ports.codec, {
       signal,
+      toolsIgnored,
       endings: new Set([...sequence.endTokens, ...sequence.stopTokens]),
       cancel: () => this.#end(replica, id, () => replica.scheduler.cancel(id)),
       stop: () => replica.scheduler.stop(id),
@@ -156,30 +162,32 @@ export class LocalEngine implements Generator {
   }
 
   /** The same for all choices of a request, a refusal too: rendered, encoded and checked by the first of them. */
-  #tokensOnce(prompt: Prompt, signal: AbortSignal): Promise<readonly TokenId[]> {
+  #encodedOnce(prompt: Prompt, signal: AbortSignal): Promise<Encoded> {
     const known = this.#encoded.get(prompt);
     if (known !== undefined) return known;
-    const tokens = this.#tokensOf(prompt, signal);
-    this.#encoded.set(prompt, tokens);
-    tokens.catch(() => this.#encoded.delete(prompt));
-    return tokens;
+    const encoded = this.#encode(prompt, signal);
+    this.#encoded.set(prompt, encoded);
+    encoded.catch(() => this.#encoded.delete(prompt));
+    return encoded;
   }
 
-  async #tokensOf(prompt: Prompt, signal: AbortSignal): Promise<readonly TokenId[]> {
+  async #encode(prompt: Prompt, signal: AbortSignal): Promise<Encoded> {
     const { codec } = this.#ports;
     const param = prompt.kind === "chat" ? "messages" : "prompt";
     const encode = async (text: string, addSpecial: boolean): Promise<readonly TokenId[]> => {
       await this.#beforeEncoding(text, param, signal);
-      return codec.encode(text, { addSpecial }).map(tokenId);
+      return this.#checked(codec.encode(text, { addSpecial }).map(tokenId), param);
     };
     switch (prompt.kind) {
       case "tokens":
-        return this.#checked(prompt.tokens, param);
+        return { tokens: this.#checked(prompt.tokens, param), toolsIgnored: false };
       case "text":
-        return this.#checked(await encode(prompt.text, true), param);
-      case "chat":
+        return { tokens: await encode(prompt.text, true), toolsIgnored: false };
+      case "chat": {
+        const text = codec.renderChat(prompt.messages, prompt.tools);
         // The template writes the special tokens that it wants itself.
-        return this.#checked(await encode(codec.renderChat(prompt.messages, prompt.tools), false), param);
+        return { tokens: await encode(text, false), toolsIgnored: toolsIgnored(codec, prompt, text) };
+      }
     }
   }
 
@@ -254,6 +262,20 @@ export class LocalEngine implements Generator {
   #fail(replica: Replica, id: SequenceId, { answer }: Pending, error: WeirError): void {
     this.#end(replica, id, () => replica.scheduler.cancel(id));
     answer.fail(error);
+  }
+}
+
+/** `text`: the prompt that was rendered with the tools. */
+function toolsIgnored(
+  codec: TextCodec,
+  { messages, tools }: Extract<Prompt, { kind: "chat" }>,
+  text: string,
+): boolean {
+  if (tools === undefined || tools.length === 0) return false;
+  try {
+    return codec.renderChat(messages, undefined) === text;
+  } catch {
+    return false; // a template that refuses these messages without tools does look at them
   }
 }
 

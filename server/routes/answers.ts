@@ -5,6 +5,7 @@ import type { FinishReason, Generator, TokenLogprob, Usage } from "../../engine/
 import type { GenerationRequest } from "../../engine/core/request.ts";
 import { errorEvent } from "../openai-shape.ts";
 import { type ChunkWriter, DONE } from "../openai-stream.ts";
+import { warnOfTools } from "../plugins/ignored.ts";
 import type { GatewayMetrics, GatewayOptions } from "../ports.ts";
 import { EventStream } from "../sse.ts";
 import { type AnswerEvent, type ChoiceSink, runChoices, sumUsage } from "./generate.ts";
@@ -41,7 +42,8 @@ export async function streamAnswer(
   const controller = untilClientLeaves(request, reply);
   let stream: EventStream | undefined;
   const sink: ChoiceSink = {
-    started() {
+    started(toolsIgnored) {
+      if (toolsIgnored) warnOfTools(request, reply);
       reply.hijack();
       stream = new EventStream(reply.raw, reply.getHeaders() as Record<string, string>, {
         keepAliveMs: options.streamKeepAliveMs,
@@ -89,7 +91,9 @@ export async function collectAnswer(
   );
   const controller = untilClientLeaves(http.request, http.reply);
   const usages = await runChoices(ports.generator, requests, controller, {
-    started: () => undefined,
+    started: (toolsIgnored) => {
+      if (toolsIgnored) warnOfTools(http.request, http.reply);
+    },
     event: (index, event) => collect(choices[index], event),
     room: () => undefined,
   });

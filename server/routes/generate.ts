@@ -7,8 +7,11 @@ import type { GenerationRequest } from "../../engine/core/request.ts";
 export type AnswerEvent = Exclude<GenerationEvent, { kind: "started" }>;
 
 export interface ChoiceSink {
-  /** Once, when every choice is admitted: from here on a failure can no longer change the status. */
-  started(): void;
+  /**
+   * Once, when every choice is admitted: from here on a failure can no longer change the status. `toolsIgnored`: see
+   * GenerationEvent.
+   */
+  started(toolsIgnored: boolean): void;
   event(choice: number, event: AnswerEvent): void;
   /** Undefined while the reader keeps up. */
   room(): Promise<void> | undefined;
@@ -33,9 +36,9 @@ export async function runChoices(
   try {
     for (const request of requests)
       iterators.push(generator.generate(request, signal)[Symbol.asyncIterator]());
-    await all((iterator) => admission(iterator, signal));
+    const ignored = await all((iterator) => admission(iterator, signal));
     if (failures.length === 0) {
-      sink.started();
+      sink.started(ignored.includes(true));
       const usages = await all((iterator, choice) => pump(iterator, choice, sink, signal));
       if (failures.length === 0) return usages.filter((usage) => usage !== undefined);
     }
@@ -47,10 +50,12 @@ export async function runChoices(
   throw failures[0];
 }
 
-async function admission(iterator: AsyncIterator<GenerationEvent>, signal: AbortSignal): Promise<void> {
+/** Whether the request's tools are ignored. */
+async function admission(iterator: AsyncIterator<GenerationEvent>, signal: AbortSignal): Promise<boolean> {
   const first = await iterator.next();
   if (signal.aborted) throw cancelled();
   assert(!first.done && first.value.kind === "started", "a generation must begin with its started event");
+  return first.value.toolsIgnored === true;
 }
 
 async function pump(

@@ -56,15 +56,21 @@ export const sharedFields = (bounds: { readonly choicesMax: number }) => ({
 export type SharedBody = z.output<z.ZodObject<ReturnType<typeof sharedFields>>>;
 
 /** Names that do nothing here and need no warning: they do not change what a client may expect of the answer. */
-export const QUIET_PARAMETERS: ReadonlySet<string> = new Set([
+const QUIET_PARAMETERS: ReadonlySet<string> = new Set([
   "user",
   "metadata",
-  "store",
-  "service_tier",
   "safety_identifier",
   "prompt_cache_key",
-  "parallel_tool_calls",
 ]);
+/** The same for values that ask for what is done anyway. */
+const QUIET_VALUES: Readonly<Record<string, readonly unknown[]>> = {
+  store: [false],
+  service_tier: ["auto", "default"],
+};
+
+export const isQuiet = (name: string, value: unknown): boolean =>
+  QUIET_PARAMETERS.has(name) ||
+  (Object.hasOwn(QUIET_VALUES, name) && QUIET_VALUES[name]?.includes(value) === true);
 
 /** Parameters that promise something which this server cannot do: refused, since ignoring them would break the promise. */
 const UNSUPPORTED: Readonly<Record<string, string>> = {

@@ -58,10 +58,10 @@ function deepest(issue: Issue): Issue {
 export function unknownParameters(
   schema: z.ZodObject,
   body: unknown,
-  quiet: ReadonlySet<string>,
+  isQuiet: (name: string, value: unknown) => boolean,
 ): readonly string[] {
   if (typeof body !== "object" || body === null || Array.isArray(body)) return [];
   return Object.entries(body)
-    .filter(([key, value]) => value !== null && !(key in schema.shape) && !quiet.has(key))
+    .filter(([key, value]) => value !== null && !(key in schema.shape) && !isQuiet(key, value))
     .map(([key]) => key);
 }

@@ -367,6 +367,17 @@ function modelTests(call: (path: string, body?: unknown) => Promise<Answer>, mod
     expect((await call("/docs")).text).toContain("swagger-ui");
   });
 
+  test("values that ask for what is done anyway get no warning, others do", async () => {
+    const ask = (more: object) =>
+      call("/v1/completions", { model: model(), prompt: "a", max_tokens: 1, ...more });
+    const quiet = { store: false, service_tier: "auto", metadata: {}, safety_identifier: "s" };
+    expect((await ask(quiet)).headers.get("warning")).toBeNull();
+    const loud = { store: true, service_tier: "flex", parallel_tool_calls: false, tools: [] };
+    expect((await ask(loud)).headers.get("warning")).toBe(
+      '299 weir "ignored parameters: store, service_tier, parallel_tool_calls, tools"',
+    );
+  });
+
   test("unknown parameters are ignored, with a warning that names them", async () => {
     const body = {
       model: model(),

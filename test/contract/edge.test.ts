@@ -136,6 +136,26 @@ test("a wrong method says which ones there are", async () => {
   expect((await send(`${server.baseUrl}/health`, undefined, { method: "HEAD" })).status).toBe(200);
 });
 
+test("tools that the model's template takes no notice of are named in the warning, streamed or not", async () => {
+  await using server = await startTestServer();
+  const [card] = server.generator.list();
+  const tools = [{ type: "function", function: { name: "f" } }];
+  const body = { model: card?.name, messages: [{ role: "user", content: "a" }], max_tokens: 1 };
+  const warning = async (more: object) => {
+    const answer = await send(`${server.baseUrl}/v1/chat/completions`, { ...body, ...more });
+    expect(answer.status).toBe(200);
+    return answer.headers.get("warning");
+  };
+  for (const stream of [false, true]) {
+    expect(await warning({ stream })).toBeNull();
+    expect(await warning({ stream, tools, tool_choice: "none" })).toBeNull();
+    expect(await warning({ stream, tools })).toBe('299 weir "ignored parameters: tools"');
+    expect(await warning({ stream, tools, tool_choice: "auto", mirostat: 2, seed: null })).toBe(
+      '299 weir "ignored parameters: tools, tool_choice, mirostat"',
+    );
+  }
+});
+
 test("a browser that opens the server's address is led to the docs, also where keys are needed", async () => {
   const verifier = createKeyVerifier(parseKeysFile(`${await hashKey(newKey(), "ada")}\n`));
   for (const ports of [{}, { access: { kind: "keys", verifier } as const }]) {

@@ -128,7 +128,8 @@ export class ScriptedGenerator implements Generator, ModelDirectory {
     if (behaviour.failAdmission !== undefined) throw behaviour.failAdmission;
     const prompt = promptTokens(request.prompt);
     const room = this.#roomFor(request, prompt);
-    yield { kind: "started", promptTokens: prompt.length };
+    const toolsIgnored = request.prompt.kind === "chat" && request.prompt.tools !== undefined;
+    yield { kind: "started", promptTokens: prompt.length, ...(toolsIgnored ? { toolsIgnored } : {}) };
     await wait(behaviour.queueMs);
     if (request.echo) yield echo(prompt, request.logprobs);
     const script = new Script(request, prompt, behaviour);

@@ -568,6 +568,26 @@ describe("the choices of one request", () => {
     expect(seen.encoded).toBe(2);
   });
 
+  test("hear of tools that the model's template takes no notice of, and only of those", async () => {
+    const tools = [{ type: "function", function: { name: "f" } }];
+    const messages = [{ role: "user", content: "hi" }] as const;
+    const ignores = (renderChat: typeof byteCodec.renderChat, asked: readonly unknown[] | undefined) =>
+      scriptedEngine({ codec: { renderChat } })
+        .answer({ prompt: { kind: "chat", messages, ...(asked === undefined ? {} : { tools: asked }) } })
+        .then(({ events }) => events[0]);
+    const plain = byteCodec.renderChat;
+    const shows: typeof plain = (all, given) => `${JSON.stringify(given ?? [])}${plain(all, given)}`;
+    const wants: typeof plain = (all, given) => {
+      if (given === undefined) throw new Error("no tools");
+      return plain(all, given);
+    };
+    expect(await ignores(plain, tools)).toMatchObject({ kind: "started", toolsIgnored: true });
+    expect(await ignores(plain, undefined)).not.toHaveProperty("toolsIgnored");
+    expect(await ignores(plain, [])).not.toHaveProperty("toolsIgnored");
+    expect(await ignores(shows, tools)).not.toHaveProperty("toolsIgnored");
+    expect(await ignores(wants, tools)).not.toHaveProperty("toolsIgnored");
+  });
+
   test("are refused together by one look at the prompt", async () => {
     const { answer, seen } = counting();
     const prompt = { kind: "text", text: "p".repeat(100) } as const;
