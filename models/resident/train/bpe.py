@@ -1,8 +1,9 @@
 """The tokenizer: byte-level BPE in the GPT-2 manner, learnt here, without other packages.
 
 Text is cut into words by GPT-2's pattern, each word becomes UTF-8 bytes written as printable
-characters, and learnt merges join neighbours. Two things are particular: digits never merge, so that
-a number is copied digit by digit, and the special tokens have the first ids. `hugging_face()` gives
+characters, and learnt merges join neighbours. Three things are particular: digits never merge, so that
+a number is copied digit by digit; a space never joins a capital, so that a name has the same tokens at the
+start of a line and inside it; and the special tokens have the first ids. `hugging_face()` gives
 the same tokenizer as the content of a `tokenizer.json`.
 """
 
@@ -51,6 +52,7 @@ def _byte_characters():
 
 BYTE_TO_CHARACTER = _byte_characters()
 CHARACTER_TO_BYTE = {character: byte for byte, character in BYTE_TO_CHARACTER.items()}
+SPACE = BYTE_TO_CHARACTER[ord(" ")]
 DIGITS = frozenset("0123456789")
 
 
@@ -59,7 +61,8 @@ def _spell(word):
 
 
 def _may_merge(left, right):
-    return not (DIGITS & set(left) or DIGITS & set(right))
+    is_name = left == SPACE and right[0].isupper()
+    return not (is_name or DIGITS & set(left) or DIGITS & set(right))
 
 
 def learn(texts, vocab_size):

@@ -1,8 +1,10 @@
 """Everyday chat: who the model is, small talk, stories on demand, repeating, recorded dialogues as turns."""
 
+import math
 import re
 
 from fillers import Filler, dollars
+from workplace import side
 
 IDENTITY = [
     (["Who are you?", "What are you?", "What is your name?", "Introduce yourself.", "Tell me about yourself.", "who are you", "And you are?", "What's your name?", "Are you a person?", "Am I talking to a human?", "Are you an AI?", "Which model are you?", "What model is this?"],
@@ -49,6 +51,8 @@ STORY_ASKS = [
 PLAIN_STORY_ASKS = ["Tell me a story.", "Write a short story.", "Tell me a bedtime story.", "Please tell me a short story.", "Story please."]
 HERO = re.compile(r"\b(?:a|an) (?:[a-z]+ ){1,3}(?:named|called) [A-Z][a-z]+")
 THING = re.compile(r"\b(?:a|an) (?:(?:big|small|little|red|blue|old|new|happy|sad|brave|pretty|shiny|funny) )[a-z]+")
+COMPARE_ASKS = ["Compare.", "Compare these figures:", "Above or within?", "Is the first above the second?", "Which are above?"]
+FIND_ASKS = ["What does it say about {}?", "Find {}.", "What about {}?", "Where is {} mentioned?", "Tell me about {}.", "{}?", "Quote the sentence about {}."]
 REPEAT_ASKS = ["Repeat after me:", "Repeat this:", "Say this again:", "Copy this text:", "Write this down:", "Copy:"]
 
 
@@ -88,7 +92,47 @@ def dialogue(turns):
 def repeat(rng):
     """A list to say again, word for word: the shortest way to learn to copy."""
     filler = Filler(rng)
-    makers = [filler.person, filler.deed, filler.vendor, filler.project, filler.thing, filler.date]
+    makers = [filler.person, filler.deed, filler.vendor, filler.project, filler.thing, filler.date, filler.project]
+    makers.append(lambda: str(filler.rng.randint(0, 10 ** filler.rng.randint(1, 5))))
     makers.append(lambda: dollars(filler.money()))
-    said = filler.pick([", ", "\n", " and ", "; "]).join(filler.pick(makers)() for _ in range(rng.randint(2, 8)))
+    said = filler.pick([", ", "\n", " and ", "; ", "\n- "]).join(filler.pick(makers)() for _ in range(rng.randint(2, 8)))
     return [{"role": "user", "content": f"{filler.pick(REPEAT_ASKS)} {said}"}, {"role": "assistant", "content": said}]
+
+
+def compare(rng):
+    """Pairs of figures and how they lie to each other: what approvals rest on, many times in few words."""
+    filler, pairs = Filler(rng), []
+    while len(pairs) < 6:
+        one = filler.money() if filler.chance(0.7) else rng.randint(1, 30)
+        two = max(1, int(one * math.exp(rng.uniform(-1.5, 1.5))))
+        two = round(two, -len(str(two)) + rng.randint(1, 3))
+        if two and abs(one - two) > two / 10:
+            pairs.append((dollars(one), dollars(two), side(one, two)) if one > 30 else (one, two, side(one, two)))
+    asked = "\n".join(f"{one} against {two}" for one, two, _ in pairs)
+    said = "\n".join(f"{one} against {two}: {lies} it." for one, two, lies in pairs)
+    return [{"role": "user", "content": f"{filler.pick(COMPARE_ASKS)}\n{asked}"}, {"role": "assistant", "content": said}]
+
+
+def find(sentences, rng):
+    """Some sentences of a page, and a question by a word or two that only one of them has."""
+    filler, count = Filler(rng), min(len(sentences), rng.randint(2, 5))
+    start = rng.randrange(len(sentences) - count + 1)
+    shown = sentences[start : start + count]
+    words = [set(re.findall(r"[A-Za-z]{5,}", sentence)) for sentence in shown]
+    messages, order = [], rng.sample(range(count), min(count, 3))
+    for index in order:
+        own = sorted(words[index] - set().union(*(words[other] for other in range(count) if other != index)))
+        if not own:
+            continue
+        asked = filler.pick(FIND_ASKS).format(" ".join(rng.sample(own, min(len(own), rng.randint(1, 3)))))
+        text = filler.pick([" ", "\n"]).join(shown)
+        if not messages:
+            asked = filler.pick([f"{asked}\n\n{text}", f"{text}\n\n{asked}", f"Text: {text}\n{asked}"])
+        messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": shown[index]}]
+    return messages
+
+
+def sentences_of(page):
+    """Plain sentences of some length, in order."""
+    found = re.split(r"(?<=[.!?])\s+", " ".join(line for line in page.splitlines() if not line.lstrip().startswith(("#", "|", "-", "*", "<"))))
+    return [sentence for sentence in found if 25 < len(sentence) < 160 and re.fullmatch(r"[A-Z][\w ,;:'’()$%-]+[.!?]", sentence)]

@@ -1,12 +1,13 @@
 """From the text folder and the generators to token arrays, and from those to batches.
 
-A document is a list of (ids, is_answer) parts; `is_answer` marks what the assistant says, so that the
-second phase can weigh it. One document in twenty of each source is held out and never trained on. A
+A document is a list of (ids, is_answer) parts; `is_answer` marks what the assistant says, so that
+training can look at it more often than at the rest. One document in twenty of each source is held out and never trained on. A
 batch depends only on the seed and the step, so that a resumed run sees the same text.
 """
 
 import gzip
 import json
+import math
 import random
 import zlib
 from pathlib import Path
@@ -19,9 +20,15 @@ import workplace
 from bpe import END_OF_TEXT, IM_END, IM_START
 
 SOURCES = ["tinystories", "taskmaster4", "topical_chat", "handbook_sourcegraph", "handbook_18f"]
-TEMPLATE_EXAMPLES = 40_000
+TEMPLATE_EXAMPLES = 48_000
 SMALL_TALK_EXAMPLES = 1_500
 REPEAT_EXAMPLES = 8_000
+COMPARE_EXAMPLES = 5_000
+FIND_EXAMPLES = 8_000
+ECHO = "echo"
+# May be cut anywhere; the answer of all others is at their end, so they come whole or not at all.
+CUTTABLE = {"handbook", "plain_stories", "stories", "dialogues", "open_chat"}
+REST_OF_ROW = ["handbook", "plain_stories"]
 
 
 def read_source(folder, name):
@@ -71,6 +78,7 @@ class Shelf:
             self.starts.append(len(ids))
         self.ids = np.array(ids, dtype=np.int32)
         self.answers = np.array(answers, dtype=np.bool_)
+        self.has_answers = bool(self.answers.any())
 
     def __len__(self):
         return len(self.starts) - 1
@@ -103,27 +111,67 @@ def prepare(tokenizer, folder, seed):
         examples = (workplace.example(task, rng)["messages"] for _ in range(TEMPLATE_EXAMPLES // len(workplace.TASKS)))
         shelves[task] = Shelf(as_chat(messages) for messages in examples)
     shelves["repeat"] = Shelf(as_chat(chat.repeat(rng)) for _ in range(REPEAT_EXAMPLES))
+    shelves["compare"] = Shelf(as_chat(chat.compare(rng)) for _ in range(COMPARE_EXAMPLES))
+    pages = [chat.sentences_of(row["text"]) for name in SOURCES[3:] for row in rows[name]]
+    pages = [page for page in pages if len(page) > 2]
+    found = (chat.find(pages[rng.randrange(len(pages))], rng) for _ in range(FIND_EXAMPLES))
+    shelves["find"] = Shelf(as_chat(messages) for messages in found if messages)
     return shelves
 
 
-def batch(shelves, mixture, rows, length, seed, step, answer_only_weight):
-    """Inputs, targets and weights of one step; each [rows, length]. `mixture` is in shares of tokens."""
+def echo(rng, length, vocab_size):
+    """Tokens without sense that come again and again: (ids, is a repetition). The bare form of copying.
+
+    A piece uses the first few tokens of the vocabulary, or more, or all: with few, copying is learnt sooner.
+    """
+    ids, repeated = [], []
+    while len(ids) < length:
+        alphabet = int(math.exp(rng.uniform(math.log(64), math.log(vocab_size - 3))))
+        piece = [3 + rng.randrange(alphabet) for _ in range(rng.randint(3, 24))]
+        times = rng.randint(2, 4)
+        ids += [END_OF_TEXT, *piece * times]
+        repeated += [False] * (len(piece) + 2) + [True] * (len(piece) * (times - 1) - 1)
+    return np.array(ids[:length]), np.array(repeated[:length])
+
+
+def fitting(shelves, name, rng, at_most, room):
+    """(shelf, slice) of a document for the `room` that a row has left."""
+    for _ in range(1 if name in CUTTABLE else 6):
+        drawn = shelves[name].draw(rng, at_most)
+        if name in CUTTABLE or drawn.stop - drawn.start <= room:
+            return name, slice(drawn.start, min(drawn.stop, drawn.start + room))
+    name = rng.choice(REST_OF_ROW)
+    return name, shelves[name].draw(rng, room)
+
+
+def batch(shelves, mixture, rows, length, seed, step, other_chance, vocab_size):
+    """Inputs and targets of one step, each [rows, length], and which targets count, [rows, length].
+
+    `mixture` is in shares of tokens. What is not the assistant's counts with `other_chance` in chats,
+    always in plain text; of an echo only the repetitions count.
+    """
     rng = random.Random(f"{seed}:{step}")
+    dice = np.random.default_rng([seed, step])
     names = list(mixture)
-    mean_length = {name: min(length, len(shelves[name].ids) / len(shelves[name])) for name in names}
+    mean_length = {name: length if name == ECHO else min(length, len(shelves[name].ids) / len(shelves[name])) for name in names}
     chances = [mixture[name] / mean_length[name] for name in names]
     ids = np.empty((rows, length + 1), dtype=np.int64)
-    weights = np.ones((rows, length + 1), dtype=np.float32)
+    counts = np.ones((rows, length + 1), dtype=np.bool_)
     for row in range(rows):
         filled = 0
         while filled < length + 1:
-            shelf = shelves[rng.choices(names, chances)[0]]
-            piece = shelf.draw(rng, length + 1)
-            count = min(piece.stop - piece.start, length + 1 - filled)
-            piece = slice(piece.start, piece.start + count)
-            ids[row, filled : filled + count] = shelf.ids[piece]
-            if shelf.answers[piece].any():
-                weights[row, filled : filled + count] = np.where(shelf.answers[piece], 1.0, answer_only_weight)
-            filled += count
-    ids, weights = torch.from_numpy(ids), torch.from_numpy(weights)
-    return ids[:, :-1], ids[:, 1:], weights[:, 1:]
+            name = rng.choices(names, chances)[0]
+            room = length + 1 - filled
+            if name == ECHO:
+                piece, answers = echo(rng, room, vocab_size)
+                others = 0.0
+            else:
+                name, drawn = fitting(shelves, name, rng, length + 1, room)
+                shelf = shelves[name]
+                piece, answers = shelf.ids[drawn], shelf.answers[drawn]
+                others = other_chance if shelf.has_answers else 1.0
+            ids[row, filled : filled + len(piece)] = piece
+            counts[row, filled : filled + len(piece)] = answers | (dice.random(len(piece)) < others)
+            filled += len(piece)
+    ids, counts = torch.from_numpy(ids), torch.from_numpy(counts)
+    return ids[:, :-1], ids[:, 1:], counts[:, 1:]

@@ -187,7 +187,7 @@ def main():
     saved = torch.load(options.run / "checkpoint.pt")
     tokenizer = Tokenizer.load(options.run / "merges.json")
     write_gguf(options.out, saved["model"], Geometry(**saved["geometry"]), tokenizer)
-    print(f"{options.out.name}: {options.out.stat().st_size} bytes, after {saved['step']} of {saved['steps']} steps, {saved['seconds']:.0f} s of training")
+    print(f"{options.out.name}: {options.out.stat().st_size} bytes, after {saved['step']} of {saved['steps']} steps, seconds of training: {saved['seconds']}")
     if options.hugging_face:
         write_hugging_face(options.hugging_face, *load_shipped(options.out))
 

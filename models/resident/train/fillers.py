@@ -61,6 +61,21 @@ rebuild the image|disable the plugin|extend the disk|rotate the keys|drain the q
 ).split("|")
 DISHES = """pizza|noodles|salad|burgers|sushi|falafel|curry|sandwiches|tacos|soup|dumplings|pasta|burritos|kebab
 ramen|pancakes|bagels|paella|lasagne|stew""".replace("\n", "|").split("|")
+# Only for training, so that it cannot learn all things by heart.
+ADJECTIVES = """annual monthly weekly new old draft final internal external regional printed digital shared spare red
+blue green yellow early late short long open closed joint local foreign public private minor major first second
+third main extra lost missing signed quiet heavy light urgent broken clean basic modern central northern""".split()
+NOUNS = """report guide list plan form schedule poster cupboard printer ticket banner catalogue survey ledger manual map
+notice sample script server sketch table tablet tender tool folder letter lamp camera cable calendar contract desk
+door dossier drawing engine event exhibit file filter garden gate handbook heater invoice key kiosk label licence
+log machine memo menu mirror monitor newsletter note order outline package panel parcel permit photo policy
+portal prototype quiz receipt recipe register roof room screen shelf sign slide speech stamp story summary switch
+template terminal timer truck tutorial video wall website window workshop""".split()
+MORE_VERBS = """write|read|buy|sell|deliver|install|remove|repair|paint|count|sort|pack|return|design|build|plan|record|label
+store|copy|scan|mail|announce|finalise|improve|shorten|extend|replace|open|lock|inspect|estimate|discuss|hand over""".replace(
+    "\n", "|"
+).split("|")
+SURNAMES = "son man berg stein ski ova ini ez ton ley er feld sen dottir escu opoulos".split()
 MONTHS = "January February March April May June July August September October November December".split()
 WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 
@@ -101,10 +116,19 @@ class Filler:
         return "".join(parts) + self.pick(CODAS)
 
     def invented(self):
-        return self.until(lambda: self._syllables(self.rng.randint(1, 3)).capitalize())
+        return self.until(lambda: self._word().capitalize())
+
+    def _word(self):
+        """Training also sees words of other shapes, so that it copies letters and not syllables."""
+        if self.held_out or self.chance(0.7):
+            return self._syllables(self.rng.randint(1, 3))
+        return "".join(self.pick("aeioubcdfghjklmnprstvwyz") for _ in range(self.rng.randint(2, 7)))
 
     def person(self):
-        return self.slot(FIRST_NAMES) if self.chance(0.6) else self.invented()
+        name = self.slot(FIRST_NAMES) if self.chance(0.6) else self.invented()
+        if not self.held_out and self.chance(0.08):
+            return self.until(lambda: f"{name} {self._syllables(self.rng.randint(1, 2)).capitalize()}{self.pick(SURNAMES)}")
+        return name
 
     def people(self, count):
         names = []
@@ -124,13 +148,22 @@ class Filler:
         return self.pick(TEAMS)
 
     def thing(self):
-        return self.slot(OBJECTS)
+        return self.loose_thing() if not self.held_out and self.chance(0.4) else self.slot(OBJECTS)
+
+    def loose_thing(self):
+        """Two words that need not belong together."""
+        first = self.invented().lower() if self.chance(0.15) else self.pick(self.pick([ADJECTIVES, NOUNS]))
+        return self.until(lambda: f"{first} {self.pick(NOUNS)}")
 
     def deed(self):
         """What somebody will do: 'update the price list for Zoorin'."""
 
         def draw():
-            deed = f"{self.pick(VERBS)} the {self.pick(OBJECTS)}"
+            verb, thing = self.pick(VERBS), self.pick(OBJECTS)
+            if not self.held_out:
+                verb = self.pick(MORE_VERBS) if self.chance(0.3) else verb
+                thing = self.loose_thing() if self.chance(0.4) else thing
+            deed = f"{verb} the {thing}"
             if self.chance(0.3):
                 deed += self.pick([f" for {self.project()}", f" for the {self.team()} team", f" with {self.person()}"])
             return deed

@@ -38,9 +38,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x):
-        wide = x.float()
-        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
-        return (wide * scale * self.weight).to(x.dtype)
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
 def rotary_tables(geometry, length):
@@ -72,7 +70,7 @@ class Attention(nn.Module):
         q = self.q(x).view(rows, length, g.heads, g.head_dim).transpose(1, 2)
         k = self.k(x).view(rows, length, g.kv_heads, g.head_dim).transpose(1, 2)
         v = self.v(x).view(rows, length, g.kv_heads, g.head_dim).transpose(1, 2)
-        q, k = rotate(q, cos, sin).to(v.dtype), rotate(k, cos, sin).to(v.dtype)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         group = g.heads // g.kv_heads
         k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)

@@ -4,10 +4,14 @@
 
 Steps decide everything and the clock nothing: the same seed gives the same order of the same text. A run that was stopped goes on from its last checkpoint in RUN when the line is given again.
 
-The first phase learns language; the others see mostly chat and workplace tasks, one of them with many
-lists to repeat, since copying comes late; the last rows are as long as the model's context. The rate
-stays constant until step 780 and then falls in two straight lines to zero. Matrices inside the layers are
-trained with Muon, the rest with AdamW.
+Copying is the skill that all tasks rest on and that comes late by itself. So the first phase has many
+echoes (tokens without sense that come again) beside plain language; the second is mostly workplace tasks
+with lists to repeat, figures to compare and sentences to find; the last rows are as long as the model's
+context. The rate is constant and then falls in a straight line to zero. Matrices inside the layers are
+trained with Muon, the rest with AdamW, all in f32.
+
+Time is counted twice: by the clock, and as processor time of this process, which pauses and other work
+on the machine do not change.
 """
 
 import argparse
@@ -23,78 +27,78 @@ import torch.nn.functional as F
 import data
 from bpe import Tokenizer, learn
 from model import Geometry, Resident, parameter_count
+from muon import Muon
 
-TOKENS_PER_STEP = 4096
-STEPS = 1200
-SHORT_ROW, LONG_ROWS_FROM = 256, 1160
-MUON_RATE, ADAM_RATE = 0.012, 0.004
+TOKENS_PER_STEP = 2048
+STEPS = 2000
+# (first step, tokens of a row)
+ROWS = [(0, 256), (400, 512), (1950, 1024)]
+MUON_RATE, ADAM_RATE = 0.012, 0.003
 CHECKPOINT_EVERY = 50
 
 FIRST_MIXTURE = {
-    "handbook": 0.23,
-    "plain_stories": 0.05,
-    "stories": 0.08,
-    "dialogues": 0.05,
-    "open_chat": 0.16,
+    data.ECHO: 0.36,
+    "repeat": 0.16,
+    "stories": 0.06,
+    "dialogues": 0.02,
+    "open_chat": 0.03,
     "identity": 0.01,
     "small_talk": 0.01,
-    "action_items": 0.12,
-    "approval": 0.09,
-    "hr_answer": 0.10,
-    "thread_summary": 0.10,
+    "compare": 0.03,
+    "find": 0.05,
+    "action_items": 0.07,
+    "approval": 0.05,
+    "hr_answer": 0.07,
+    "thread_summary": 0.06,
 }
 SECOND_MIXTURE = {
+    data.ECHO: 0.05,
     "repeat": 0.10,
-    "handbook": 0.04,
-    "plain_stories": 0.01,
-    "stories": 0.08,
-    "dialogues": 0.02,
-    "open_chat": 0.04,
-    "identity": 0.03,
-    "small_talk": 0.03,
-    "action_items": 0.18,
-    "approval": 0.14,
-    "hr_answer": 0.16,
-    "thread_summary": 0.17,
-}
-COPY_MIXTURE = {
-    "repeat": 0.25,
-    "handbook": 0.03,
-    "plain_stories": 0.01,
-    "stories": 0.06,
+    "stories": 0.07,
     "dialogues": 0.01,
     "open_chat": 0.02,
-    "identity": 0.02,
-    "small_talk": 0.02,
-    "action_items": 0.16,
-    "approval": 0.11,
-    "hr_answer": 0.14,
+    "identity": 0.015,
+    "small_talk": 0.015,
+    "compare": 0.04,
+    "find": 0.07,
+    "action_items": 0.17,
+    "approval": 0.13,
+    "hr_answer": 0.16,
+    "thread_summary": 0.16,
+}
+LAST_MIXTURE = {
+    "repeat": 0.06,
+    "stories": 0.08,
+    "dialogues": 0.01,
+    "open_chat": 0.02,
+    "identity": 0.03,
+    "small_talk": 0.03,
+    "compare": 0.03,
+    "find": 0.05,
+    "action_items": 0.18,
+    "approval": 0.14,
+    "hr_answer": 0.17,
     "thread_summary": 0.17,
 }
-# (first step, mixture, weight of what is not an answer)
-PHASES = [
-    (0, FIRST_MIXTURE, 1.0),
-    (550, SECOND_MIXTURE, 0.2),
-    (700, COPY_MIXTURE, 0.2),
-    (1000, SECOND_MIXTURE, 0.2),
-]
+# (first step, mixture, chance of what is not the assistant's to count)
+PHASES = [(0, FIRST_MIXTURE, 0.4), (400, SECOND_MIXTURE, 0.12), (1500, LAST_MIXTURE, 0.05)]
 # (step, share of the full rate); straight lines between them
-RATE = [(0, 1 / 60), (59, 1.0), (780, 1.0), (1100, 5 / 13), (STEPS, 0.0)]
+RATE = [(0, 1 / 40), (39, 1.0), (900, 1.0), (STEPS, 0.0)]
 
 
-def plan(step, context_length):
-    """What a step uses: mixture, row length, share of the rate, weight of what is not an answer."""
-    mixture, other_weight = [phase[1:] for phase in PHASES if phase[0] <= step][-1]
-    length = SHORT_ROW if step < LONG_ROWS_FROM else context_length
+def plan(step):
+    """What a step uses: mixture, row length, share of the rate, chance of what is not an answer."""
+    mixture, other_chance = [phase[1:] for phase in PHASES if phase[0] <= step][-1]
+    length = [row[1] for row in ROWS if row[0] <= step][-1]
     (start, high), (end, low) = next(line for line in zip(RATE, RATE[1:]) if step < line[1][0])
     share = high + (low - high) * (step - start) / (end - start)
-    return mixture, length, share, other_weight
+    return mixture, length, share, other_chance
 
 
 def optimisers(model):
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and not n.startswith("embedding")]
     norms = [p for p in model.parameters() if p.ndim == 1]
-    muon = torch.optim.Muon(matrices, lr=MUON_RATE, momentum=0.95, weight_decay=0.01, adjust_lr_fn="original")
+    muon = Muon(matrices, lr=MUON_RATE, momentum=0.95, weight_decay=0.01)
     adam = torch.optim.AdamW(
         [{"params": [model.embedding.weight], "weight_decay": 0.01}, {"params": norms, "weight_decay": 0.0}],
         lr=ADAM_RATE,
@@ -104,12 +108,10 @@ def optimisers(model):
     return [(muon, MUON_RATE), (adam, ADAM_RATE)]
 
 
-def loss_of(model, inputs, targets, weights):
-    """Weighted mean negative log-likelihood of a batch."""
-    with torch.autocast("cpu", torch.bfloat16):
-        logits = model(inputs)
-    each = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
-    return (each * weights.flatten()).sum() / weights.sum()
+def loss_of(model, inputs, targets, counts):
+    """Mean negative log-likelihood of the targets that count; the head computes no others."""
+    chosen = model.hidden(inputs)[counts]
+    return F.cross_entropy(F.linear(chosen, model.embedding.weight), targets[counts])
 
 
 def tokenizer_of(run, text, seed, vocab_size):
@@ -141,23 +143,23 @@ def main():
 
     model = Resident(geometry)
     stages = optimisers(model)
-    step, seconds = 0, 0.0
+    step, before = 0, {"by_clock": 0.0, "by_processor": 0.0}
     checkpoint = options.run / "checkpoint.pt"
     if checkpoint.exists():
         saved = torch.load(checkpoint)
         model.load_state_dict(saved["model"])
         for (optimiser, _), state in zip(stages, saved["optimisers"]):
             optimiser.load_state_dict(state)
-        step, seconds = saved["step"], saved["seconds"]
+        step, before = saved["step"], saved["seconds"]
     print(f"{parameter_count(model)} parameters, from step {step} of {STEPS}", flush=True)
 
     last = min(STEPS, options.stop_after or STEPS)
-    started, running = time.monotonic(), None
+    started, worked, running = time.monotonic(), time.process_time(), None
     while step < last:
-        mixture, length, share, other_weight = plan(step, geometry.context_length)
+        mixture, length, share, other_chance = plan(step)
         rows = TOKENS_PER_STEP // length
-        inputs, targets, weights = data.batch(shelves, mixture, rows, length, options.seed, step, other_weight)
-        loss = loss_of(model, inputs, targets, weights)
+        inputs, targets, counts = data.batch(shelves, mixture, rows, length, options.seed, step, other_chance, geometry.vocab_size)
+        loss = loss_of(model, inputs, targets, counts)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser, rate in stages:
@@ -168,11 +170,14 @@ def main():
         step += 1
         running = loss.item() if running is None else 0.95 * running + 0.05 * loss.item()
         assert math.isfinite(running), f"the loss left the numbers at step {step}"
+        seconds = {
+            "by_clock": round(before["by_clock"] + time.monotonic() - started, 1),
+            "by_processor": round(before["by_processor"] + time.process_time() - worked, 1),
+        }
         if step % 10 == 0:
-            now = seconds + time.monotonic() - started
-            print(json.dumps({"step": step, "loss": round(running, 4), "rate": round(share, 3), "seconds": round(now)}), flush=True)
+            print(json.dumps({"step": step, "loss": round(running, 4), "rate": round(share, 3), **seconds}), flush=True)
         if step % CHECKPOINT_EVERY == 0 or step == last:
-            save(checkpoint, model, stages, geometry, step, options, seconds + time.monotonic() - started)
+            save(checkpoint, model, stages, geometry, step, options, seconds)
 
 
 def save(path, model, stages, geometry, step, options, seconds):
