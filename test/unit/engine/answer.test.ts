@@ -15,6 +15,7 @@ function open(changes: RequestChanges = {}) {
   const stop = vi.fn();
   const signal = new AbortController().signal;
   const answer = new Answer(requestOf(changes), PROMPT, byteCodec, {
+    toolsIgnored: false,
     ...{ signal, cancel, stop },
     endings: new Set([END]),
   });
