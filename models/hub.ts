@@ -28,7 +28,7 @@ export interface PullOptions extends Omit<DownloadOptions, "onBytes"> {
 }
 
 export interface Pulled {
-  /** What to import: a GGUF file, or a folder with safetensors. */
+  /** What to import: a GGUF file, a folder with safetensors, or an exported graph with what it needs beside it. */
   readonly path: string;
   /** `ORG/NAME@commit` */
   readonly origin: string;

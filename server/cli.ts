@@ -130,7 +130,7 @@ function addModels(program: Command, { clock, terminal }: CliPorts, finish: (cod
   ofImport(models.command("pull").argument("<org/name[:revision]>", "a repository of the hub"))
     .description("Download a model from a Hugging-Face-compatible hub and install it.")
     .option("--name <name>", "the name that clients send (default: ORG/NAME)")
-    .option("--file <file>", "which file, where a repository holds several GGUF files")
+    .option("--file <file>", "which file, where a repository holds several GGUF files or exported graphs")
     .option("--parts <number>", "ranges downloaded at the same time")
     .action(async (reference: string, flags: ImportFlags) => {
       finish(await (await commands()).pullModel(reference, flags, ports));

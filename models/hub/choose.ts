@@ -1,9 +1,10 @@
 /** Which files of a repository make up the model. */
+import { posix } from "node:path";
 import { final } from "./hub-error.ts";
 import type { HubFile, HubListing } from "./listing.ts";
 
 export interface Choice {
-  readonly kind: "gguf" | "safetensors";
+  readonly kind: "gguf" | "safetensors" | "onnx";
   /** Small ones first, so that a mistake shows early. */
   readonly files: readonly HubFile[];
   /** What is imported: the folder itself, or this file in it. */
@@ -27,6 +28,13 @@ const SHARD = /^model-(\d{5})-of-(\d{5})\.safetensors$/;
 const GGUF_SHARD = /-\d{5}-of-\d{5}\.gguf$/i;
 const LISTED_MAX = 40;
 
+/** As `models import` takes them: in the repository's root, or in the folder that Transformers.js reads. */
+const GRAPH = /(^|\/)[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\.onnx$/;
+const GRAPH_FOLDERS = [".", "onnx"];
+const GENAI_CONFIG = "genai_config.json";
+/** Of several graphs: whole weights, else 4-bit ones. The import refuses half precision and dynamic quantisation. */
+const PREFERRED = ["model.onnx", "model_q4.onnx"];
+
 /** `wanted`: what `--file` says. Throws HubError that lists the candidates where a person has to choose. */
 export function chooseFiles(listing: HubListing, wanted: string | undefined): Choice {
   const ggufs = listing.files.filter((file) => file.path.toLowerCase().endsWith(".gguf"));
@@ -47,7 +55,7 @@ export function chooseFiles(listing: HubListing, wanted: string | undefined): Ch
     }
   }
   const [first, ...more] = ggufs;
-  if (first === undefined) throw noModel(listing);
+  if (first === undefined) return chooseGraph(listing);
   if (more.length > 0) {
     throw final(
       `${listing.repository} holds several GGUF files. Choose one with --file NAME:\n${named(ggufs)}`,
@@ -59,13 +67,56 @@ export function chooseFiles(listing: HubListing, wanted: string | undefined): Ch
 function chooseNamed(listing: HubListing, ggufs: readonly HubFile[], wanted: string): Choice {
   const found = listing.files.find((file) => file.path === wanted);
   if (found === undefined) {
-    const there = ggufs.length === 0 ? "" : ` It has:\n${named(ggufs)}`;
+    const choices = [...ggufs, ...listing.files.filter(({ path }) => GRAPH.test(path))];
+    const there = choices.length === 0 ? "" : ` It has:\n${named(choices)}`;
     throw final(`${listing.repository} has no file ${JSON.stringify(wanted.slice(0, 200))}.${there}`);
   }
+  if (GRAPH.test(found.path)) return graphChoice(listing, found);
   if (!ggufs.includes(found)) {
-    throw final(`--file chooses a GGUF file; ${wanted} is none. Without --file the safetensors are taken.`);
+    throw final(
+      `--file chooses a GGUF file or an exported graph (.onnx); ${wanted} is none. Without --file the safetensors are taken.`,
+    );
   }
   return single(found);
+}
+
+/** For a repository that holds neither safetensors nor a GGUF file. */
+function chooseGraph(listing: HubListing): Choice {
+  const graphs = listing.files.filter(({ path }) => GRAPH.test(path));
+  const usual = graphs.filter(({ path }) => GRAPH_FOLDERS.includes(posix.dirname(path)));
+  const preferred = PREFERRED.map((name) => usual.find(({ path }) => posix.basename(path) === name));
+  const graph = preferred.find((file) => file !== undefined) ?? (usual.length === 1 ? usual[0] : undefined);
+  if (graph !== undefined) return graphChoice(listing, graph);
+  if (graphs.length === 0) throw noModel(listing);
+  throw final(
+    `${listing.repository} holds exported graphs of its own kind. Choose one with --file NAME:\n${named(graphs)}`,
+  );
+}
+
+/** The graph, the files beside it that its name says hold its weights, and what is said of it. */
+function graphChoice({ repository, files }: HubListing, graph: HubFile): Choice {
+  const folder = posix.dirname(graph.path);
+  const has = (path: string): boolean => files.some((file) => file.path === path);
+  const isApart = posix.basename(folder) === "onnx" && !has(posix.join(folder, "tokenizer.json"));
+  const home = isApart ? posix.dirname(folder) : folder;
+  const configs = ["config.json", GENAI_CONFIG].filter((name) => has(posix.join(home, name)));
+  const missing = [
+    ...(configs.length === 0 ? ["config.json"] : []),
+    ...(has(posix.join(home, "tokenizer.json")) ? [] : ["tokenizer.json"]),
+  ];
+  if (missing.length > 0) {
+    throw final(`${repository} has ${graph.path} but no ${missing.join(" and no ")}, which weir needs.`);
+  }
+  const named = [...COMPANIONS, GENAI_CONFIG].map((name) => posix.join(home, name));
+  const companions = files.filter(({ path }) => named.includes(path));
+  const data = files.filter(({ path }) =>
+    [".data", "_data"].some((end) => path.startsWith(graph.path + end)),
+  );
+  return {
+    kind: "onnx",
+    files: [...companions, graph, ...data].sort((a, b) => a.size - b.size),
+    file: graph,
+  };
 }
 
 function single(file: HubFile): Choice {
@@ -92,7 +143,7 @@ function noModel({ repository, files }: HubListing) {
   const pickled = files.some((file) => /\.(bin|pt|pth)$/.test(file.path));
   const why = pickled
     ? "its weights are pickled (.bin), which weir does not open because such files can run code"
-    : "it has neither safetensors nor a GGUF file";
+    : "it has neither safetensors nor a GGUF file nor an exported ONNX graph";
   return final(
     `${repository} holds no model for weir: ${why}. Look for a safetensors or GGUF version of it.`,
   );

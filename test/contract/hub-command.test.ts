@@ -1,9 +1,11 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { openCatalog } from "../../models/catalog.ts";
+import { makeRandomModel } from "../../scripts/make-random-model.ts";
 import { runCli } from "../../server/cli.ts";
+import { exportModel } from "../support/exported-model.ts";
 import { COMMIT, type HubDouble, startHubDouble } from "../support/hub-double.ts";
 
 /** A small trained model, both as GGUF and as safetensors; not part of the repository. */
@@ -81,6 +83,31 @@ test.skipIf(!existsSync(stories))(
     expect(replaced.said).toContain("f32 cache");
   },
 );
+
+test("weir models pull takes in a repository that holds only an exported graph", async () => {
+  const gguf = join(home, "model.gguf");
+  const folder = join(home, "exported");
+  makeRandomModel({ shape: "tiny-llama", type: "Q4_0", out: gguf, seed: 5 });
+  exportModel({ gguf, folder, style: "transformers", accuracyLevel: 4 });
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((item) => item.isFile())
+    .map((item) => join(item.parentPath, item.name));
+  await hub.close();
+  hub = await startHubDouble({
+    "org/exported": {
+      files: Object.fromEntries(
+        files.map((file) => [relative(folder, file), { content: readFileSync(file), lfs: true }]),
+      ),
+    },
+  });
+  process.env["HF_ENDPOINT"] = hub.url;
+  const { code, said } = await weir("models", "pull", "org/exported");
+  expect(said).toContain(
+    "org/exported is installed: llama, q4 block 32, weights kept without loss, f32 cache",
+  );
+  expect(code).toBe(0);
+  expect(readdirSync(join(home, "downloads"))).toEqual([]);
+});
 
 test("a hub that refuses is exit code 1 and one sentence", async () => {
   const { code, said } = await weir("models", "pull", "nobody/nothing");

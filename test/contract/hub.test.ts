@@ -200,6 +200,76 @@ describe("choosing among GGUF files", () => {
   });
 });
 
+describe("an exported graph", () => {
+  const repository = (...graphs: string[]): DoubleRepository => ({
+    files: Object.fromEntries([
+      ...["config.json", "tokenizer.json", "README.md", "onnx/notes.txt"].map((name) => [name, small(name)]),
+      ...graphs.map((name) => [name, large(64)]),
+    ]),
+  });
+  const names = (pulled: Pulled): readonly string[] => readdirSync(join(pulled.path, "..")).sort();
+
+  test("is pulled with its weights, configuration and tokenizer, flat, and is what is imported", async () => {
+    const graph = "onnx/model.onnx";
+    hub = await startHubDouble({
+      "org/m": repository(
+        graph,
+        `${graph}_data`,
+        `${graph}_data_1`,
+        "onnx/model_fp16.onnx",
+        "onnx/model_q4.onnx",
+      ),
+    });
+    const pulled = await pull("org/m");
+    expect(pulled.path.endsWith("/model.onnx")).toBe(true);
+    expect(names(pulled)).toEqual([
+      "config.json",
+      "model.onnx",
+      "model.onnx_data",
+      "model.onnx_data_1",
+      "tokenizer.json",
+    ]);
+  });
+
+  test("of 4 bits is taken where there is none with whole weights, and --file takes any", async () => {
+    const graphs = [
+      "onnx/model_fp16.onnx",
+      "onnx/model_q4.onnx",
+      "onnx/model_q4.onnx_data",
+      "onnx/model_q8x.onnx",
+    ];
+    hub = await startHubDouble({ "org/a": repository(...graphs), "org/b": repository(...graphs) });
+    expect(names(await pull("org/a"))).toContain("model_q4.onnx_data");
+    const chosen = await pull("org/b", { file: "onnx/model_q8x.onnx" });
+    expect(names(chosen)).toEqual(["config.json", "model_q8x.onnx", "tokenizer.json"]);
+  });
+
+  test("in a folder of its own comes with the files beside it, where --file names it", async () => {
+    const files = Object.fromEntries(
+      ["genai_config.json", "tokenizer.json", "model.onnx", "model.onnx.data"].flatMap((name) =>
+        ["cpu", "gpu"].map((folder) => [`${folder}/${name}`, small(`${folder} ${name}`)]),
+      ),
+    );
+    hub = await startHubDouble({ "org/m": { files } });
+    await expect(pull("org/m")).rejects.toThrow(/--file NAME:\n {2}--file cpu\/model.onnx/);
+    const pulled = await pull("org/m", { file: "cpu/model.onnx" });
+    expect(names(pulled)).toEqual(["genai_config.json", "model.onnx", "model.onnx.data", "tokenizer.json"]);
+    expect(readFileSync(pulled.path, "utf8")).toBe("cpu model.onnx");
+  });
+
+  test("is passed over where there are safetensors, and refused before it is fetched without a tokenizer", async () => {
+    const { "tokenizer.json": _, ...bare } = repository("onnx/model.onnx").files;
+    hub = await startHubDouble({
+      "org/both": { files: { ...repository("onnx/model.onnx").files, "model.safetensors": large(8) } },
+      "org/bare": { files: bare },
+    });
+    expect(readdirSync((await pull("org/both")).path)).toContain("model.safetensors");
+    hub.seen.length = 0;
+    await expect(pull("org/bare")).rejects.toThrow("has onnx/model.onnx but no tokenizer.json");
+    expect(hub.seen).toHaveLength(1);
+  });
+});
+
 describe("when the connection is bad", () => {
   test("a body that is cut is continued where it stopped", async () => {
     hub = await startHubDouble({ "org/m": model() });
