@@ -2,6 +2,7 @@
 import { statfsSync } from "node:fs";
 import type { Clock } from "../engine/core/clock.ts";
 import { type Catalog, notInstalled, readModelFolder } from "./catalog.ts";
+import { compiledWeightBytes } from "./compile/size.ts";
 import { type AdoptRequest, adoptExported, adoptedBytes } from "./exported/adopt.ts";
 import type { ExportedSource } from "./exported/open.ts";
 import type { Manifest } from "./manifest.ts";
@@ -64,7 +65,7 @@ export async function installModel(request: InstallRequest, ports: InstallPorts)
     using staged = stage(ports.modelsFolder, name, ports.clock);
     // Another process may have installed it while this one waited for nothing but the lock.
     refuseTaken(request, ports.catalog);
-    checkSpace(bytesOf(source, request.quant), staged.fresh);
+    checkSpace(bytesOf(source, request), staged.fresh);
     await bringInto(staged.fresh, source, request, ports, staged.touch);
     const made = readModelFolder(staged.fresh, name);
     if (made.state === "broken") throw new ModelError(`The compiler left a damaged model: ${made.why}.`);
@@ -154,20 +155,12 @@ async function bringInto(
   }
 }
 
-/** Bytes a weight takes at most, with its share of scales. */
-const BYTES_PER_WEIGHT = { f32: 4, q8: 1.125, q4: 0.625 };
+/** Graphs, tokenizer and rotary tables of a compiled model, in bytes: what a large one has. */
+const BESIDE_WEIGHTS = 32 * 2 ** 20;
 
 /** Bytes on disk that the installed model takes, about. */
-function bytesOf(source: ModelSource | ExportedSource, quant: InstallRequest["quant"]): number {
-  if (source.kind === "onnx") return adoptedBytes(source);
-  const chosen = quant ?? (source.kind === "safetensors" ? "q8" : undefined);
-  let needed = 0;
-  for (const tensor of source.store.tensors.values()) {
-    const weights = tensor.shape.reduce((product, length) => product * length, 1);
-    needed += chosen === undefined ? tensor.byteLength * 1.125 : weights * BYTES_PER_WEIGHT[chosen];
-  }
-  return needed;
-}
+const bytesOf = (source: ModelSource | ExportedSource, request: InstallRequest): number =>
+  source.kind === "onnx" ? adoptedBytes(source) : compiledWeightBytes(source, request) + BESIDE_WEIGHTS;
 
 /** Refuses before the work starts where it cannot end well. */
 function checkSpace(needed: number, folder: string): void {
