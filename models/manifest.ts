@@ -11,7 +11,7 @@ const token = z
   .max(2 ** 31);
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 
-export const ManifestFile = z.strictObject({
+const ManifestFile = z.strictObject({
   /** Relative to the model's folder; never outside it. */
   name: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/),
   bytes: z.int().min(0),

@@ -5,7 +5,7 @@
 import { availableParallelism, homedir, totalmem } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { fileChoices, readSettingsFile } from "./config/file.ts";
-import { finish, wantsDebug } from "./config/finish.ts";
+import { finish } from "./config/finish.ts";
 import {
   absolute,
   fromEnvironment,
@@ -91,7 +91,7 @@ export function inspectConfig(input: ConfigInput = {}): Inspection {
 }
 
 /** WEIR_DEBUG asks for stacks; readable also where the rest of the configuration is broken. */
-export const debugWanted = (): boolean => wantsDebug(process.env);
+export const debugWanted = (): boolean => !["", "0", "false"].includes(process.env["WEIR_DEBUG"] ?? "");
 
 /** Problems of the file come in its order, those of other places behind them. */
 const lineOf = ({ where }: Problem): number => Number(/:(\d+)$/.exec(where)?.[1] ?? Number.MAX_SAFE_INTEGER);

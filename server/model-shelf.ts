@@ -165,17 +165,19 @@ export class ModelShelf {
       );
       this.#open.set(engine, card);
       log.info(
-        { model: card.name, kv: card.kv, loadMs: lanes.map(({ loaded }) => Math.round(loaded.loadMs)) },
+        {
+          model: card.name,
+          device: config.engine.device,
+          kv: card.kv,
+          loadMs: lanes.map(({ loaded }) => Math.round(loaded.loadMs)),
+          cacheBytes: lanes.reduce((sum, { loaded }) => sum + loaded.cacheBytes, 0),
+        },
         "model loaded",
       );
       return {
         generate: (request, signal) => engine.generate(request, signal),
         tokenize: (text, addSpecial) => engine.tokenize(text, addSpecial),
         detokenize: (tokens) => engine.detokenize(tokens),
-        residentBytes: lanes.reduce(
-          (sum, { loaded }) => sum + loaded.cacheBytes,
-          weightBytes(model, card.kv),
-        ),
         close: async () => {
           this.#open.delete(engine);
           await engine.close();

@@ -6,8 +6,3 @@ export class AssertionError extends Error {
 export function assert(condition: unknown, what: string): asserts condition {
   if (!condition) throw new AssertionError(what);
 }
-
-/** The default branch of an exhaustive switch: a type error if a case is missing, a crash if the types lied. */
-export function unreachable(value: never): never {
-  throw new AssertionError(`unreachable: ${JSON.stringify(value)}`);
-}

@@ -13,8 +13,6 @@ import type { GenerationRequest } from "../core/request.ts";
 export interface OpenModel extends Generator {
   tokenize(text: string, addSpecial: boolean): readonly TokenId[];
   detokenize(tokens: readonly TokenId[]): string;
-  /** Bytes of weights, cache and buffers, an estimate from above. */
-  readonly residentBytes: number;
   close(): Promise<void>;
 }
 

@@ -128,7 +128,7 @@ function eventOf(
 }
 
 /** Not UTF-16 units. */
-export function characters(text: string): number {
+function characters(text: string): number {
   let count = 0;
   for (const _ of text) count += 1;
   return count;

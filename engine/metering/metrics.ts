@@ -39,8 +39,6 @@ const SECONDS_LONG = [
 const TOKENS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000];
 const MODEL = ["model_name"] as const;
 
-export type Metrics = ReturnType<typeof createMetrics>;
-
 export function createMetrics(ports: MetricsPorts, options: { readonly version: string }) {
   const register = new Registry();
   collectDefaultMetrics({ register });

@@ -3,7 +3,7 @@ import type { ModelSource } from "../source.ts";
 import { ConfigReader } from "./config.ts";
 
 /** theta_i = base^(-2i / dims), Su et al. 2021 (RoFormer). */
-export function plainFrequencies(base: number, dims: number): Float64Array {
+function plainFrequencies(base: number, dims: number): Float64Array {
   return Float64Array.from({ length: dims / 2 }, (_, i) => base ** ((-2 * i) / dims));
 }
 

@@ -5,10 +5,6 @@ import type { Settings } from "./schema.ts";
 import { Secret } from "./secret.ts";
 import type { Camelled, Config, Environment, Machine } from "./types.ts";
 
-/** WEIR_DEBUG asks for stacks. */
-export const wantsDebug = (env: Environment): boolean =>
-  !["", "0", "false"].includes(env["WEIR_DEBUG"] ?? "");
-
 export interface Surroundings {
   readonly env: Environment;
   readonly home: string;
@@ -47,7 +43,6 @@ export function finish(settings: Settings, { env, home, file, machine }: Surroun
       ...(https === undefined ? {} : { https }),
       ...(except === undefined ? {} : { except }),
     },
-    debug: wantsDebug(env),
   });
 }
 

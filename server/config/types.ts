@@ -32,8 +32,6 @@ export interface Config extends Omit<Camelled, "engine" | "models" | "keysFile">
   readonly hubToken: Secret | undefined;
   /** HTTP_PROXY, HTTPS_PROXY and NO_PROXY, for pulls only; addresses may hold a password. */
   readonly proxy: { readonly http?: Secret; readonly https?: Secret; readonly except?: string };
-  /** WEIR_DEBUG: errors show their stack. */
-  readonly debug: boolean;
 }
 
 export interface Origin {

@@ -15,7 +15,7 @@ export function sendErrors(app: FastifyInstance, metrics: GatewayMetrics, bodyBy
   app.setNotFoundHandler((request, reply) => sendError(reply, noSuchPath(request)));
 }
 
-export function sendError(reply: FastifyReply, error: WeirError): FastifyReply {
+function sendError(reply: FastifyReply, error: WeirError): FastifyReply {
   return reply
     .code(ERRORS[error.code].status)
     .headers(errorHeaders(error))

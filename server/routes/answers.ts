@@ -17,7 +17,7 @@ export interface AnswerPorts {
 }
 
 /** Aborts when the client's connection closes before the answer is complete: while queued, computing or streaming. */
-export function untilClientLeaves(request: FastifyRequest, reply: FastifyReply): AbortController {
+function untilClientLeaves(request: FastifyRequest, reply: FastifyReply): AbortController {
   const controller = new AbortController();
   reply.raw.once("close", () => {
     if (!reply.raw.writableFinished) controller.abort();

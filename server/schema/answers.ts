@@ -12,7 +12,7 @@ const usage = z.object({
 
 const tokenIds = z.array(z.int()).optional().describe("With return_token_ids.");
 
-export const errorResponse = z.object({
+const errorResponse = z.object({
   error: z.object({
     message: z.string(),
     type: z.string(),

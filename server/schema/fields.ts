@@ -7,7 +7,7 @@ const STOP_MAX = 4;
 const STOP_TOKENS_MAX = 256;
 const BIASES_MAX = 1024;
 
-export const tokenNumber = z.int().min(0).max(INT32_MAX);
+const tokenNumber = z.int().min(0).max(INT32_MAX);
 
 const stopString = z.string().min(1).max(STOP_CHARACTERS_MAX);
 

@@ -17,7 +17,7 @@ import type {
 export const END_TOKEN = tokenId(1);
 
 /** The model: the next token after these. About one in 24 is the end token. */
-export function nextToken(context: readonly TokenId[]): TokenId {
+function nextToken(context: readonly TokenId[]): TokenId {
   let hash = 0x811c9dc5;
   for (const token of context) hash = Math.imul(hash ^ token, 0x01000193);
   hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b) >>> 0;

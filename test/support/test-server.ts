@@ -7,7 +7,7 @@ import { createLogger } from "../../server/plugins/logger.ts";
 import type { GatewayOptions, GatewayPorts, Readiness } from "../../server/ports.ts";
 import { ScriptedGenerator } from "./scripted-generator.ts";
 
-export const testOptions: GatewayOptions = {
+const testOptions: GatewayOptions = {
   version: "0.0.0",
   device: "cpu",
   bodyBytesMax: 1_000_000,

@@ -60,7 +60,6 @@ class Shelved {
     this.held += bytes;
     const text = `${this.name} ${version}`;
     return {
-      residentBytes: bytes,
       tokenize: (words, addSpecial) => byteCodec.encode(words, { addSpecial }).map(tokenId),
       detokenize: textOf,
       async *generate() {

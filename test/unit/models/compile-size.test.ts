@@ -8,7 +8,7 @@ import { makeRandomModel } from "../../../scripts/make-random-model.ts";
 import { compileForTest, temporaryFolder } from "../../support/compiled.ts";
 
 /** Each matrix begins on a page, and rotary tables are there too. */
-const BESIDE = 1.5e6;
+const BESIDE = 0.65e6;
 
 test.each([
   ["Q4_K_M", {}],
