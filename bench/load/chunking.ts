@@ -41,7 +41,7 @@ interface ChunkingOptions extends BenchOptions {
 /** Milliseconds, of one round. */
 interface Sample {
   readonly before: { readonly p50: number; readonly p95: number };
-  readonly during: { readonly p50: number; readonly p95: number };
+  readonly during: { readonly p50: number; readonly p95: number; readonly longest: number };
   readonly ttftAlone: number;
   readonly ttft: number;
 }
@@ -52,6 +52,8 @@ export interface ChunkingFigure extends FigureLine {
   readonly gapP50Ms: Spread;
   readonly gapP95Ms: Spread;
   readonly gapP95DuringMs: Spread;
+  /** Undefined in results of before it was kept. */
+  readonly gapLongestDuringMs?: Spread;
   /** Round by round: during over before, both p95. */
   readonly gapRatio: Spread;
   readonly ttftAloneMs: Spread;
@@ -129,6 +131,7 @@ async function measureRows(
     gapP50Ms: of(({ before }) => before.p50),
     gapP95Ms: of(({ before }) => before.p95),
     gapP95DuringMs: of(({ during }) => during.p95),
+    gapLongestDuringMs: of(({ during }) => during.longest),
     gapRatio: of(({ before, during }) => during.p95 / before.p95),
     ttftAloneMs: of(({ ttftAlone }) => ttftAlone),
     ttftMs: of(({ ttft }) => ttft),
@@ -165,6 +168,7 @@ async function measureOnce(
     const figures = (gaps: readonly number[]) => ({
       p50: percentile(gaps, 0.5),
       p95: percentile(gaps, 0.95),
+      longest: Math.max(...gaps),
     });
     return { before: figures(before), during: figures(during), ttftAlone, ttft };
   } finally {
@@ -236,6 +240,7 @@ export const chunkingTable = (figures: readonly ChunkingFigure[]): string =>
       "TTFT alone, ms",
       "TTFT, ms",
       `ratio (≤ ${TTFT_BOUND})`,
+      "longest gap, ms",
     ]),
     figures.map((figure) => [
       String(figure.rows),
@@ -245,6 +250,7 @@ export const chunkingTable = (figures: readonly ChunkingFigure[]): string =>
       withSpread(figure.ttftAloneMs),
       withSpread(figure.ttftMs),
       withSpread(figure.ttftRatio, 2),
+      figure.gapLongestDuringMs === undefined ? "" : withSpread(figure.gapLongestDuringMs),
     ]),
   );
 

@@ -1,35 +1,47 @@
 /**
  * How many prompt tokens the next step computes beside its decode rows; plan.ts says why it is done this way.
  *
- * With nobody decoding: as many as the limits allow. While n rows decode:
+ * With nobody decoding: as many as the limits allow. While n rows decode, p95 of the time between their tokens is to stay
+ * within interTokenStretchMax times what it is without a prompt, and the prompt within PREFILL_STRETCH times its time
+ * alone. A p95 sees nothing of one step in twenty, so there are three kinds of steps:
  *
- *   regular   as many as keep  decodeMs(n) + chunkMs <= interTokenStretchMax * decodeMs(n)  by measured costs, at least
- *             chunkTokensMin; so the usual gap between two tokens of a row stays within the bound.
- *   crowd     while further prompts wait for slots that are free, the bound is stretched with their number: a row that
- *             joins a step later costs everybody more than a longer step (the batch runs half empty meanwhile).
- *   burst     where prompts cannot be done within PREFILL_STRETCH times their time alone that way (the weights are
- *             read for a few tokens only, over and over), one step in 1 / BURST_SHARE takes a chunk just large enough
- *             for that: the p95 of the gaps does not see it. Such a step takes at most BURST_STRETCH times the bound.
+ *   regular   a chunk that keeps the step within the bound by measured costs. How near to the bound it aims follows
+ *             from how often such steps turned out to be over it: SPILL_SHARE of them may. Where not even chunkTokensMin
+ *             tokens fit, none: behind a long context a chunk of two costs nearly as much as one of eight.
+ *   burst     one step in BURST_EVERY takes a chunk that is far over the bound, just large enough that the prompt is
+ *             done in time, at most BURST_STRETCH times the bound.
+ *   alone     one step in ALONE_EVERY takes none, since a shared run does not show what its rows alone would take, and
+ *             that grows with their contexts.
  *
- * Bursts are paid from a credit. Each decoding step pays in BURST_SHARE, up to one burst; each step over the
- * bound, burst or noise, takes out one. So when the machine is noisy by itself there are no bursts on top.
+ * While further prompts wait for slots that are free, the bound is stretched with their number: a row that joins a step
+ * later costs everybody more than a longer step (the batch runs half empty meanwhile).
  */
 import type { LaneLimits } from "../core/limits.ts";
 import type { PrefillChunk, StepOutcome, StepPlan } from "../core/step.ts";
 import { ChunkCost } from "./chunk-cost.ts";
 import { DecodeCost } from "./decode-cost.ts";
 
+/** A prompt should be computed within this many times its time alone: a little less than the promise of 3. */
+const PREFILL_STRETCH = 2.6;
+
+/** Of the decoding steps, one in so many may be a burst; of the others, this share may be over the bound. */
+const BURST_EVERY = 31;
+const SPILL_SHARE = 0.01;
+/** A burst may take this many times the bound of a regular step. */
+const BURST_STRETCH = 9;
+
 /**
- * A prompt should be computed within this many times its time alone. The aim is a little lower than the
- * promise of 3.
+ * A regular step aims below the bound, so far that noise takes SPILL_SHARE of such steps over it. Were noise Gaussian in
+ * the logarithm, this power of the 95th percentile would be the 99th (2.33 / 1.645).
  */
-const PREFILL_STRETCH = 2.7;
-/** Of the steps, those that may be over the bound on purpose; 5 % would be all that p95 allows. */
-const BURST_SHARE = 1 / 25;
-/** A burst may take this many times the bound of a usual step. */
-const BURST_STRETCH = 4;
-/** Debt from steps that were over the bound by noise: at most this many bursts are lost to it. */
-const DEBT_MAX = 2;
+const P99_POWER = 1.42;
+/** Of what that leaves beside the rows, the share that is used: at first, at least, at most. */
+const AIM = { first: 0.9, least: 0.5, most: 1 };
+/** How much less is aimed at after a step over the bound. Each one within it gives back SPILL_SHARE of that. */
+const AIM_STEP = 0.05;
+
+/** Rows' own growth since the prompt began counts as disturbance, up to this much. */
+const GROWTH_MAX = 1.25;
 
 /** With others waiting for free slots, the bound may grow to this many times itself. */
 const CROWD_STRETCH_MAX = 4;
@@ -38,16 +50,10 @@ const CROWD_STRETCH_MAX = 4;
 const SHARE_LEAST = 0.05;
 
 /** Shared runs in a row at most, before the rows are timed alone again. */
-const ALONE_EVERY = 12;
+const ALONE_EVERY = 24;
 
-/**
- * Of the time that the bound leaves beside the rows, the share that is aimed at in shared runs: what the rows alone would
- * have taken is an estimate there, and lags behind their growing contexts.
- */
-const SHARED_AIM = 0.8;
-
-/** A chunk's time may vary by this much without being news. */
-const NOISE = 1.2;
+/** Of so many steps in a row, one at least has a chunk of chunkTokensMin tokens while a prompt is being read. */
+export const STEPS_PER_CHUNK_MAX = BURST_EVERY + 1;
 
 export interface ChunkAsk {
   /** Rows that decode in the same step. */
@@ -73,8 +79,13 @@ export class ChunkSizer {
   readonly #shared = new ChunkCost();
   /** Shared runs since rows were last timed alone. */
   #sinceAlone = 0;
-  /** In bursts: from -DEBT_MAX to 1. */
-  #credit = 0;
+  /** Decoding steps since the last burst; the first one may come at once. */
+  #sinceBurst = BURST_EVERY;
+  #aim: number = AIM.first;
+  /** By rows: ms of a run over them when the prompt began, which is what the bound is taken from. */
+  #undisturbed: (number | undefined)[] = [];
+  /** What the regular step that is being carried out is to keep to, in ms; undefined for every other step. */
+  #bound: number | undefined;
 
   constructor(limits: LaneLimits) {
     this.#limits = limits;
@@ -83,10 +94,11 @@ export class ChunkSizer {
   observe(plan: StepPlan, outcome: Extract<StepOutcome, { kind: "done" }>): void {
     const { chunk } = plan;
     const rows = plan.decode.length;
+    this.#follow(outcome.decodeMs + outcome.chunkMs);
+    if (rows > 0) this.#sinceBurst += 1;
     if (outcome.shared === true && chunk !== undefined)
       return this.#observeShared(rows, chunk, outcome.decodeMs);
     if (rows > 0) {
-      this.#pay(rows, chunk, outcome.decodeMs + outcome.chunkMs);
       this.#decode.observe(rows, outcome.decodeMs, chunk !== undefined);
       this.#sinceAlone = 0;
     }
@@ -102,45 +114,65 @@ export class ChunkSizer {
     const decodeMs = known ?? (ms * rows) / (rows + length);
     if (known === undefined) this.#decode.observe(rows, decodeMs, true);
     this.#sinceAlone += 1;
-    this.#pay(rows, chunk, ms);
     this.#shared.observe(length, chunk.start, Math.max(ms - decodeMs, SHARE_LEAST * ms));
   }
 
-  /**
-   * Within the limits on chunks and steps. 0 where rows decode and a step without a chunk is due: shared runs do not
-   * show what the rows alone take, and that grows with their contexts.
-   */
+  /** Within the limits on chunks and steps; 0 where this step is to have no chunk, though a prompt is there. */
   tokens(ask: ChunkAsk): number {
-    if (ask.rows > 0 && this.#sinceAlone >= ALONE_EVERY) return 0;
+    this.#bound = undefined;
     const { chunkTokensMax, chunkTokensMin, stepTokensMax, interTokenStretchMax } = this.#limits;
     const most = Math.min(ask.prompt - ask.start, chunkTokensMax, stepTokensMax - ask.rows);
-    const decodeMs = this.#decode.ms(ask.rows);
     if (ask.rows === 0) return most;
+    if (this.#sinceAlone >= ALONE_EVERY) return 0;
+    const least = Math.min(most, chunkTokensMin);
+    const decodeMs = this.#decode.ms(ask.rows);
     const cost = this.#besideRows(ask.scored);
-    const fitting = (stretch: number): number =>
-      decodeMs === undefined ? 0 : (cost.tokensWithin((stretch - 1) * decodeMs, ask.start) ?? 0);
-    const bound = interTokenStretchMax * Math.min(CROWD_STRETCH_MAX, 1 + ask.queued / ask.rows);
-    const stretch = cost === this.#shared ? 1 + SHARED_AIM * (bound - 1) : bound;
-    const regular = Math.min(most, Math.max(chunkTokensMin, rounded(fitting(stretch))));
-    if (this.#credit < 1 || decodeMs === undefined) return regular;
-    const burstMax = Math.min(most, rounded(fitting(BURST_STRETCH * interTokenStretchMax)));
-    return Math.max(regular, Math.min(burstMax, this.#burst(ask, regular, decodeMs)));
+    if (decodeMs === undefined || cost.ms(1, 0) === undefined) return least;
+    if (ask.start === 0) this.#undisturbed = [];
+    const undisturbedMs = this.#undisturbed[ask.rows] ?? decodeMs;
+    this.#undisturbed[ask.rows] = undisturbedMs;
+    const { slowness } = this.#decode;
+    const within = (ms: number): number =>
+      Math.min(most, rounded(cost.tokensWithin(ms - decodeMs, ask.start) ?? 0));
+    const crowd = Math.min(CROWD_STRETCH_MAX, 1 + ask.queued / ask.rows);
+    const bound = crowd * interTokenStretchMax * Math.max(undisturbedMs, decodeMs / GROWTH_MAX) * slowness;
+    const fitting = within(decodeMs + this.#aim * (bound / slowness ** P99_POWER - decodeMs));
+    if (crowd > 1) return Math.max(least, fitting);
+    const regular = fitting < least ? 0 : fitting;
+    // Where the aim is too low for any chunk, none shows whether it still has to be.
+    if (regular === 0)
+      this.#aim = Math.min(Math.max(AIM.first, this.#aim), this.#aim + SPILL_SHARE * AIM_STEP);
+    if (this.#sinceBurst >= BURST_EVERY) {
+      const burst = Math.min(within(BURST_STRETCH * bound), this.#burst(ask, regular, decodeMs));
+      // A prompt never stands still, whatever its chunks are thought to cost.
+      if (burst > regular || regular === 0) {
+        this.#sinceBurst = 0;
+        return Math.max(least, burst);
+      }
+    }
+    if (regular > 0) this.#bound = bound;
+    return regular;
   }
 
-  /**
-   * The chunk that, taken once in 1 / BURST_SHARE steps, lets the prompt be done in time; `regular` if it is
-   * anyway.
-   */
+  /** A step over its bound makes the next ones aim lower, all others a little higher: in balance at SPILL_SHARE. */
+  #follow(stepMs: number): void {
+    if (this.#bound === undefined) return;
+    this.#aim += stepMs > this.#bound ? -AIM_STEP : SPILL_SHARE * AIM_STEP;
+    this.#aim = Math.min(AIM.most, Math.max(AIM.least, this.#aim));
+    this.#bound = undefined;
+  }
+
+  /** The chunk that, taken once in BURST_EVERY steps, lets the prompt be done in time; `regular` if it is anyway. */
   #burst(ask: ChunkAsk, regular: number, decodeMs: number): number {
     const cost = this.#besideRows(ask.scored);
     const middle = (ask.start + ask.prompt) / 2;
-    const regularMs = decodeMs + (cost.ms(regular, middle) ?? 0);
+    const regularMs = decodeMs + (regular === 0 ? 0 : (cost.ms(regular, middle) ?? 0));
     const left = ask.prompt - ask.start;
     const leftMs = Math.max(
       1,
       PREFILL_STRETCH * this.#aloneMs(ask, this.#costOf(ask.scored)) - ask.elapsedMs,
     );
-    const others = 1 / BURST_SHARE - 1;
+    const others = BURST_EVERY - 1;
     const fixedMs = cost.ms(0, middle) ?? 0;
     const perTokenMs = (cost.ms(1, middle) ?? 0) - fixedMs;
     const rate = left / leftMs;
@@ -159,18 +191,6 @@ export class ChunkSizer {
       ms += cost.ms(Math.min(this.#limits.chunkTokensMax, ask.prompt - start), start) ?? 0;
     }
     return ms;
-  }
-
-  #pay(rows: number, chunk: PrefillChunk | undefined, stepMs: number): void {
-    const slowMs = this.#decode.msP95(rows);
-    if (slowMs === undefined) return;
-    const { interTokenStretchMax, chunkTokensMin } = this.#limits;
-    // Where even the shortest chunk is over the bound, that is no news: only what is worse counts.
-    const least =
-      chunk === undefined ? 0 : this.#besideRows(chunk.score !== undefined).ms(chunkTokensMin, chunk.start);
-    const bound = Math.max(interTokenStretchMax * slowMs, NOISE * (slowMs + (least ?? 0)));
-    const credit = stepMs > bound ? this.#credit - 1 : this.#credit + BURST_SHARE;
-    this.#credit = Math.min(1, Math.max(-DEBT_MAX, credit));
   }
 
   /** What a chunk costs beside rows: shared runs where there were any. Scored chunks are never shared. */

@@ -9,32 +9,32 @@ const WEIGHT_BESIDE_CHUNK = 0.05;
  * eighth at most.
  */
 const CLIP = 0.5;
-/** From the mean absolute deviation to the distance of the 95th percentile, were the noise Gaussian: 1.645 / 0.798. */
-const P95_DEVIATIONS = 2.06;
-
-interface Average {
-  readonly ms: number;
-  /** Mean absolute deviation from it. */
-  readonly deviationMs: number;
-}
+/** Runs alone of which the slowest are known, as shares of what was expected; and what is taken until there are some. */
+const RECENT_MAX = 64;
+const RECENT_LEAST = 20;
+const SLOWNESS_GUESS = 1.1;
 
 export class DecodeCost {
-  /** byRows[n]: a run over n rows. */
-  readonly #byRows: (Average | undefined)[] = [];
+  /** byRows[n]: ms of a run over n rows. */
+  readonly #byRows: (number | undefined)[] = [];
+  /** Of the last runs alone: ms over what was expected. */
+  readonly #recent: number[] = [];
 
   /** Times that are not above zero are ignored. */
   observe(rows: number, ms: number, besideChunk: boolean): void {
     if (!(ms > 0)) return;
     const known = this.#byRows[rows];
     if (known === undefined) {
-      this.#byRows[rows] = { ms, deviationMs: 0 };
+      this.#byRows[rows] = ms;
       return;
     }
-    const weight = besideChunk ? WEIGHT_BESIDE_CHUNK : WEIGHT;
-    const most = CLIP * known.ms;
-    const surprise = Math.min(most, Math.max(-most, ms - known.ms));
-    const deviationMs = known.deviationMs + weight * (Math.abs(surprise) - known.deviationMs);
-    this.#byRows[rows] = { ms: known.ms + weight * surprise, deviationMs };
+    if (!besideChunk) {
+      this.#recent.push(ms / known);
+      if (this.#recent.length > RECENT_MAX) this.#recent.shift();
+    }
+    const most = CLIP * known;
+    const surprise = Math.min(most, Math.max(-most, ms - known));
+    this.#byRows[rows] = known + (besideChunk ? WEIGHT_BESIDE_CHUNK : WEIGHT) * surprise;
   }
 
   /**
@@ -43,21 +43,22 @@ export class DecodeCost {
    */
   ms(rows: number): number | undefined {
     const exact = this.#byRows[rows];
-    if (exact !== undefined) return exact.ms;
+    if (exact !== undefined) return exact;
     let below = rows - 1;
     while (below > 0 && this.#byRows[below] === undefined) below -= 1;
     let above = rows + 1;
     while (above < this.#byRows.length && this.#byRows[above] === undefined) above += 1;
-    const low = this.#byRows[below]?.ms;
-    const high = this.#byRows[above]?.ms;
+    const low = this.#byRows[below];
+    const high = this.#byRows[above];
     if (low === undefined) return high === undefined ? undefined : (high * rows) / above;
     if (high === undefined) return low;
     return low + ((high - low) * (rows - below)) / (above - below);
   }
 
-  /** About the 95th percentile of a run over `rows` rows, in ms; undefined before the first such run. */
-  msP95(rows: number): number | undefined {
-    const known = this.#byRows[rows];
-    return known === undefined ? undefined : known.ms + P95_DEVIATIONS * known.deviationMs;
+  /** The 95th percentile of recent runs alone over what was expected of them; at least 1. */
+  get slowness(): number {
+    if (this.#recent.length < RECENT_LEAST) return SLOWNESS_GUESS;
+    const sorted = [...this.#recent].sort((a, b) => a - b);
+    return Math.max(1, sorted[Math.floor(0.95 * sorted.length)] as number);
   }
 }

@@ -10,7 +10,8 @@
  * use (never below -PRIORITY_SPAN). Whoever arrives after t + (p - pMin) * agingMs goes behind it. At that
  * moment at most waitingMax + rowsMax sequences are ahead. A sequence holds its slot for at most
  *
- *     H = ceil(slotTokens / c) + slotTokens   steps,   c = min(chunkTokensMin, stepTokensMax - rowsMax + 1)
+ *     H = STEPS_PER_CHUNK_MAX * ceil(slotTokens / c) + slotTokens   steps,
+ *     c = min(chunkTokensMin, stepTokensMax - rowsMax + 1)
  *
  * and whenever a slot is free and no prompt is being computed, the head of the queue starts. So, steps
  * failing or not, it starts at the latest after (p - pMin) * agingMs plus the time of (1 + RETRIES_MAX) *

@@ -110,7 +110,7 @@ export const SettingsSchema = z.strictObject({
         .default(512)
         .meta({ description: "Tokens computed in one step: decode rows and the prefill chunk together." }),
       chunk_tokens_max: whole(1, 65_536).default(256).meta({ description: "The longest prefill chunk." }),
-      chunk_tokens_min: whole(1, 65_536).default(2).meta({
+      chunk_tokens_min: whole(1, 65_536).default(4).meta({
         description: "The shortest prefill chunk that is worth a run of its own while rows decode.",
       }),
       inter_token_stretch_max: z.number().min(1.01).max(100).default(2).meta({

@@ -6,6 +6,7 @@ import { uniform } from "../../engine/core/random.ts";
 import type { NewSequence, SchedulerEvent } from "../../engine/core/sequence.ts";
 import type { StepPlan } from "../../engine/core/step.ts";
 import { ChunkCost } from "../../engine/scheduler/chunk-cost.ts";
+import { STEPS_PER_CHUNK_MAX } from "../../engine/scheduler/chunk-size.ts";
 import { Heap } from "../../engine/scheduler/heap.ts";
 import { violations } from "../../engine/scheduler/invariants.ts";
 import { Scheduler } from "../../engine/scheduler/scheduler.ts";
@@ -266,9 +267,11 @@ describe("the scheduler", () => {
           const scheduler = new Scheduler(clock, limits);
           const stepMs = 7;
           const hold =
-            Math.ceil(
-              limits.slotTokens / Math.min(limits.chunkTokensMin, limits.stepTokensMax - rowsMax + 1),
-            ) + limits.slotTokens;
+            STEPS_PER_CHUNK_MAX *
+              Math.ceil(
+                limits.slotTokens / Math.min(limits.chunkTokensMin, limits.stepTokensMax - rowsMax + 1),
+              ) +
+            limits.slotTokens;
           const boundMs = priority * limits.agingMs + (limits.waitingMax + rowsMax) * hold * stepMs;
           const fill = (): void => {
             const length = 1 + Math.floor(uniform(seed, clock.now()) * 10);

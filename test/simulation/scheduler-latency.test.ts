@@ -17,6 +17,13 @@ const MEASURED: Omit<Machine, "noise"> = {
   chunkMs: (count, start) => 6.3 + 2.2 * count + 0.0025 * count * (start + count / 2),
 };
 
+/** Measured: the same model on two threads of a newer processor. Rows and chunk share a run, and rows grow. */
+const SHARED: Omit<Machine, "noise"> = {
+  decodeMs: (rows, context) => 7 + 2.1 * rows + 0.0035 * rows * context,
+  chunkMs: (count, start) => 6 + 1.85 * count + 0.012 * start + 0.0009 * count * (start + count / 2),
+  sharedMs: (count, start) => 1.7 * count + 0.015 * start + 0.0005 * count * (start + count / 2),
+};
+
 const SEEDS = Array.from({ length: 10 }, (_, index) => index + 1);
 const worst = (all: readonly Latency[], of: (latency: Latency) => number): number => Math.max(...all.map(of));
 const mean = (all: readonly Latency[], of: (latency: Latency) => number): number =>
@@ -29,26 +36,27 @@ describe.each([4, 6, 8])("beside %i rows", (rows) => {
     expect(worst(all, (latency) => latency.firstTokenStretch)).toBeLessThanOrEqual(3);
   });
 
-  test("they hold nearly, the rows first, where every chunk starts dearly", () => {
-    const all = SEEDS.map((seed) => measureLatency({ ...DEAR_START, noise: 0.05 }, rows, seed));
-    expect(mean(all, (latency) => latency.gapStretch)).toBeLessThanOrEqual(2);
-    expect(worst(all, (latency) => latency.gapStretch)).toBeLessThanOrEqual(2.1);
-    expect(mean(all, (latency) => latency.firstTokenStretch)).toBeLessThanOrEqual(rows === 4 ? 3.3 : 3);
-    expect(worst(all, (latency) => latency.worstStretch)).toBeLessThanOrEqual(10);
-  });
-
-  test.each([0, 0.05, 0.1])("both promises hold at costs that were measured (noise %d)", (noise) => {
-    const all = SEEDS.map((seed) => measureLatency({ ...MEASURED, noise }, rows, seed));
-    expect(mean(all, (latency) => latency.gapStretch)).toBeLessThanOrEqual(2.05);
-    expect(mean(all, (latency) => latency.firstTokenStretch)).toBeLessThanOrEqual(3);
-    expect(worst(all, (latency) => latency.firstTokenStretch)).toBeLessThanOrEqual(3.3);
+  test.each([
+    ["where every chunk starts dearly", DEAR_START],
+    ["at costs that were measured", MEASURED],
+    ["at costs that were measured in shared runs", SHARED],
+  ])("both promises hold %s", (_, machine) => {
+    for (const noise of [0, 0.05, 0.1]) {
+      const all = SEEDS.map((seed) => measureLatency({ ...machine, noise }, rows, seed));
+      expect(mean(all, (latency) => latency.gapStretch)).toBeLessThanOrEqual(2.05);
+      expect(worst(all, (latency) => latency.gapStretch)).toBeLessThanOrEqual(2.25);
+      expect(mean(all, (latency) => latency.firstTokenStretch)).toBeLessThanOrEqual(3);
+      expect(worst(all, (latency) => latency.firstTokenStretch)).toBeLessThanOrEqual(3.4);
+      expect(worst(all, (latency) => latency.worstStretch)).toBeLessThanOrEqual(30);
+    }
   });
 });
 
 test("no row ever waits longer than the bound where no burst is needed", () => {
-  const { worstStretch, chunks } = measureLatency({ ...CHEAP_START, noise: 0 }, 8, 1);
+  const machine: Machine = { decodeMs, chunkMs: (count) => 1 + 1.1 * count, noise: 0 };
+  const { worstStretch, chunks } = measureLatency(machine, 8, 1);
   expect(worstStretch).toBeLessThanOrEqual(2.02);
-  expect(new Set(chunks.slice(0, -1)).size).toBe(1);
+  expect(Math.min(...chunks.slice(0, -1))).toBeGreaterThan(8);
 });
 
 test("a wider bound gives larger chunks and an earlier first token", () => {
@@ -59,8 +67,10 @@ test("a wider bound gives larger chunks and an earlier first token", () => {
   expect(wide.firstTokenStretch).toBeLessThan(0.75 * narrow.firstTokenStretch);
 });
 
-test("a chunk is never shorter than the floor, though a lone row gets over its bound by that", () => {
+test("a chunk is never shorter than the floor: where that is over the bound, there is none but in bursts", () => {
   const { chunks, gapStretch } = measureLatency({ ...DEAR_START, noise: 0 }, 1, 1, { chunkTokensMin: 4 });
-  expect(Math.min(...chunks.slice(0, -1))).toBe(4);
-  expect(gapStretch).toBeGreaterThan(2);
+  const taken = chunks.slice(0, -1).filter((size) => size > 0);
+  expect(Math.min(...taken)).toBeGreaterThanOrEqual(4);
+  expect(taken.length).toBeLessThan(chunks.length / 20);
+  expect(gapStretch).toBeLessThanOrEqual(1.01);
 });

@@ -53,7 +53,7 @@ export const newSequence = (some: Partial<NewSequence> = {}): NewSequence => ({
 /** A worker's good answer: every wanted token is `token`, every prompt score -1. */
 export const done = (
   plan: StepPlan,
-  some: { token?: number; decodeMs?: number; chunkMs?: number } = {},
+  some: { token?: number; decodeMs?: number; chunkMs?: number; shared?: boolean } = {},
 ): StepOutcome => {
   const token = tokenId(some.token ?? 7);
   const ids = [
@@ -68,6 +68,7 @@ export const done = (
     scored: targets.map((target) => ({ token: target, logprob: -1, top: [] })),
     decodeMs: plan.decode.length === 0 ? 0 : (some.decodeMs ?? 10),
     chunkMs: plan.chunk === undefined ? 0 : (some.chunkMs ?? 10),
+    ...(some.shared === undefined ? {} : { shared: some.shared }),
   };
 };
 

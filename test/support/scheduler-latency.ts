@@ -12,8 +12,11 @@ import { FakeClock } from "./fake-clock.ts";
 import { done, laneLimits, newSequence, tokens } from "./scheduler-build.ts";
 
 export interface Machine {
-  readonly decodeMs: (rows: number) => number;
+  /** `context`: positions that the rows hold, on average. */
+  readonly decodeMs: (rows: number, context: number) => number;
   readonly chunkMs: (tokens: number, start: number) => number;
+  /** Where rows and a chunk share a run: what the chunk adds to it. */
+  readonly sharedMs?: (tokens: number, start: number) => number;
   /** Standard deviation of a run's time, as a share of it. */
   readonly noise: number;
 }
@@ -34,7 +37,7 @@ const LIMITS = laneLimits({
   slotTokens: 4_096,
   stepTokensMax: 528,
   chunkTokensMax: 512,
-  chunkTokensMin: 2,
+  chunkTokensMin: 4,
   waitingMax: 64,
 });
 const PROMPT_TOKENS = 1_500;
@@ -87,12 +90,19 @@ class Bench {
     const plan = this.scheduler.next();
     if (plan === undefined) throw new Error("there was nothing to do");
     const { decode, chunk } = plan;
-    const decodeMs = decode.length === 0 ? 0 : this.#machine.decodeMs(decode.length) * this.#noise();
+    const { sharedMs } = this.#machine;
+    const shared = sharedMs !== undefined && chunk !== undefined && decode.length > 0;
+    const context = decode.reduce((sum, row) => sum + row.position, 0) / decode.length;
+    const rowsMs = decode.length === 0 ? 0 : this.#machine.decodeMs(decode.length, context);
+    const addedMs = shared ? sharedMs(chunk.tokens.length, chunk.start) : 0;
+    const decodeMs = (rowsMs + addedMs) * this.#noise();
     const chunkMs =
-      chunk === undefined ? 0 : this.#machine.chunkMs(chunk.tokens.length, chunk.start) * this.#noise();
+      chunk === undefined || shared
+        ? 0
+        : this.#machine.chunkMs(chunk.tokens.length, chunk.start) * this.#noise();
     const ms = decodeMs + chunkMs;
     this.clock.advance(ms);
-    const events = this.scheduler.settle(plan, done(plan, { decodeMs, chunkMs }));
+    const events = this.scheduler.settle(plan, done(plan, { decodeMs, chunkMs, shared }));
     return { ms, chunk: chunk?.tokens.length ?? 0, events };
   }
 

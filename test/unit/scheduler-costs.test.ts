@@ -10,7 +10,6 @@ import { done, laneLimits, tokens } from "../support/scheduler-build.ts";
 describe("a decode run's cost", () => {
   test("is unknown before the first run", () => {
     expect(new DecodeCost().ms(4)).toBeUndefined();
-    expect(new DecodeCost().msP95(4)).toBeUndefined();
   });
 
   test("lies between its neighbours where a number of rows was not seen, and is not blown up beyond them", () => {
@@ -41,11 +40,16 @@ describe("a decode run's cost", () => {
     expect(beside.ms(1)).toBeLessThan(alone.ms(1) ?? 0);
   });
 
-  test("knows how far slow runs lie from the mean", () => {
+  test("knows how far slow runs lie above what was expected, by those that were alone", () => {
     const cost = new DecodeCost();
-    for (let i = 0; i < 100; i += 1) cost.observe(1, i % 2 === 0 ? 9 : 11, false);
-    expect(cost.msP95(1)).toBeGreaterThan(11);
-    expect(cost.msP95(1)).toBeLessThan(13);
+    expect(cost.slowness).toBe(1.1);
+    for (let i = 0; i < 100; i += 1) cost.observe(1, i % 10 === 0 ? 15 : 10, false);
+    expect(cost.slowness).toBeGreaterThan(1.3);
+    expect(cost.slowness).toBeLessThan(1.6);
+    for (let i = 0; i < 100; i += 1) cost.observe(1, 30, true);
+    expect(cost.slowness).toBeLessThan(1.6);
+    for (let i = 0; i < 100; i += 1) cost.observe(1, 10, false);
+    expect(cost.slowness).toBe(1);
   });
 });
 
@@ -169,8 +173,6 @@ describe("the size of a chunk", () => {
   const SLOW_START: Machine = { decode: (rows) => 9 + 1.6 * rows, chunk: (count) => 8 + 1.2 * count };
   const QUICK_START: Machine = { decode: (rows) => 9 + 1.6 * rows, chunk: (count) => 3 + 1.3 * count };
 
-  /** A number of rows that no test asks about, so that spoiling its average spoils nothing else. */
-  const SPENT_ROWS = 12;
   const teach = (sizer: ChunkSizer, machine: Machine, scored = false): void => {
     const show = (rows: number, chunk: number): void => {
       const times = { decodeMs: machine.decode(rows), chunkMs: machine.chunk(chunk) };
@@ -178,13 +180,13 @@ describe("the size of a chunk", () => {
       if (outcome.kind === "done") sizer.observe(plan(rows, chunk, scored), outcome);
     };
     for (let round = 0; round < 60; round += 1) for (const size of [8, 256, 16, 64, 4]) show(0, size);
-    for (const rows of [1, 4, 8, SPENT_ROWS]) for (let round = 0; round < 10; round += 1) show(rows, 0);
+    for (const rows of [1, 4, 8]) for (let round = 0; round < 10; round += 1) show(rows, 0);
   };
-  /** Uses up the credit for bursts by steps that are far too slow. */
-  const spend = (sizer: ChunkSizer): void => {
-    const slow = plan(SPENT_ROWS, 0);
-    const outcome = done(slow, { decodeMs: 1_000 });
-    for (let i = 0; i < 2 && outcome.kind === "done"; i += 1) sizer.observe(slow, outcome);
+  /** Takes the burst that is due, for a prompt that is long overdue. */
+  const spend = (sizer: ChunkSizer): number => sizer.tokens(ask({ elapsedMs: 1_000_000 }));
+  const step = (sizer: ChunkSizer, rows: number, chunk: number, ms: number, shared = false): void => {
+    const outcome = done(plan(rows, chunk), { decodeMs: ms, chunkMs: 0, shared });
+    if (outcome.kind === "done") sizer.observe(plan(rows, chunk), outcome);
   };
 
   test("is all that the limits allow while nobody decodes", () => {
@@ -204,8 +206,8 @@ describe("the size of a chunk", () => {
     spend(sizer);
     const count = sizer.tokens(ask({ rows }));
     const { decode, chunk } = QUICK_START;
-    expect(chunk(count)).toBeLessThanOrEqual(decode(rows) * 1.01);
-    expect(chunk(count + 4)).toBeGreaterThan(decode(rows)); // sizes go by 4 at most here
+    expect(chunk(count)).toBeLessThanOrEqual(decode(rows));
+    expect(chunk(count + 4)).toBeGreaterThan(0.85 * decode(rows)); // sizes go by 4 at most here
   });
 
   test("grows with the prompts that wait for free slots, up to four times the bound", () => {
@@ -215,27 +217,22 @@ describe("the size of a chunk", () => {
     const { decode, chunk } = QUICK_START;
     const stretch = (queued: number): number =>
       (decode(4) + chunk(sizer.tokens(ask({ queued })))) / decode(4);
-    expect(stretch(0)).toBeLessThanOrEqual(2.02);
-    expect(stretch(4)).toBeGreaterThan(3.4);
-    expect(stretch(4)).toBeLessThanOrEqual(4.04);
-    expect(stretch(12)).toBeGreaterThan(7);
+    expect(stretch(0)).toBeLessThanOrEqual(2);
+    expect(stretch(4)).toBeGreaterThan(3.2);
+    expect(stretch(4)).toBeLessThanOrEqual(4);
+    expect(stretch(12)).toBeGreaterThan(6.5);
     expect(stretch(100)).toBe(stretch(12));
-    expect(stretch(12)).toBeLessThanOrEqual(8.08);
+    expect(stretch(12)).toBeLessThanOrEqual(8);
   });
 
   test("is none at all now and then while runs are shared, to time the rows alone", () => {
     const sizer = new ChunkSizer(LIMITS);
     teach(sizer, QUICK_START);
-    const shared = (rows: number, chunk: number): void => {
-      const outcome = done(plan(rows, chunk), { decodeMs: 20, chunkMs: 0 });
-      if (outcome.kind === "done") sizer.observe(plan(rows, chunk), { ...outcome, shared: true });
-    };
     let sizes = 0;
-    for (; sizer.tokens(ask()) > 0; sizes += 1) shared(4, 8);
-    expect(sizes).toBe(12);
+    for (; sizer.tokens(ask()) > 0; sizes += 1) step(sizer, 4, 8, 20, true);
+    expect(sizes).toBe(24);
     expect(sizer.tokens(ask({ rows: 0 }))).toBeGreaterThan(0);
-    const alone = done(plan(4, 0), { decodeMs: 15.4 });
-    if (alone.kind === "done") sizer.observe(plan(4, 0), alone);
+    step(sizer, 4, 0, 15.4);
     expect(sizer.tokens(ask())).toBeGreaterThan(0);
   });
 
@@ -246,20 +243,31 @@ describe("the size of a chunk", () => {
     const before = sizer.tokens(ask());
     for (let round = 0; round < 12; round += 1) {
       const size = 4 + 4 * (round % 3);
-      const outcome = done(plan(4, size), { decodeMs: SLOW_START.decode(4) + 0.4 * size, chunkMs: 0 });
-      if (outcome.kind === "done") sizer.observe(plan(4, size), { ...outcome, shared: true });
-      const alone = done(plan(4, 0), { decodeMs: SLOW_START.decode(4) });
-      if (alone.kind === "done") sizer.observe(plan(4, 0), alone);
+      step(sizer, 4, size, SLOW_START.decode(4) + 0.4 * size, true);
+      step(sizer, 4, 0, SLOW_START.decode(4));
     }
     spend(sizer);
     expect(sizer.tokens(ask())).toBeGreaterThan(2 * before);
   });
 
-  test("is never below the least, though the bound is lost by it", () => {
+  test("is none where not even the least fits, but one step in thirty-one has one whatever it costs", () => {
     const sizer = new ChunkSizer(LIMITS);
-    teach(sizer, { decode: () => 5, chunk: (count) => 20 + 5 * count });
+    teach(sizer, { decode: () => 5, chunk: (count) => 200 + 50 * count });
+    expect(spend(sizer)).toBe(4);
+    const sizes = Array.from({ length: 62 }, () => {
+      const size = sizer.tokens(ask({ rows: 1 }));
+      step(sizer, 1, 0, 5);
+      return size;
+    });
+    expect(sizes.filter((size) => size > 0)).toEqual([4]);
+    expect(sizes.indexOf(4)).toBe(31);
+  });
+
+  test("does not wait for room while others wait for slots", () => {
+    const sizer = new ChunkSizer(LIMITS);
+    teach(sizer, { decode: () => 5, chunk: (count) => 200 + 50 * count });
     spend(sizer);
-    expect(sizer.tokens(ask({ rows: 1 }))).toBe(4);
+    expect(sizer.tokens(ask({ rows: 4, queued: 3 }))).toBe(4);
   });
 
   test("keeps to the step's token budget whatever the bound allows", () => {
@@ -278,28 +286,56 @@ describe("the size of a chunk", () => {
     expect(QUICK_START.chunk(usual)).toBeLessThanOrEqual(QUICK_START.decode(8) * 1.01);
   });
 
-  test("has a burst where they are not, within four times the bound, and only one on a credit", () => {
+  test("has a burst where they are not, within nine times the bound, and only one in thirty-one steps", () => {
     const sizer = new ChunkSizer(LIMITS);
     teach(sizer, SLOW_START);
-    const burst = sizer.tokens(ask({ rows: 4 }));
-    const stepMs = SLOW_START.decode(4) + SLOW_START.chunk(burst);
-    expect(stepMs).toBeGreaterThan(2 * SLOW_START.decode(4));
-    expect(stepMs).toBeLessThanOrEqual(8 * SLOW_START.decode(4) * 1.05);
-    const times = { decodeMs: SLOW_START.decode(4), chunkMs: SLOW_START.chunk(burst) };
-    const outcome = done(plan(4, burst), times);
-    if (outcome.kind === "done") sizer.observe(plan(4, burst), outcome);
-    for (let step = 0; step < 20; step += 1) {
-      const usual = sizer.tokens(ask({ rows: 4, start: burst }));
-      expect(SLOW_START.decode(4) + SLOW_START.chunk(usual)).toBeLessThanOrEqual(2.1 * SLOW_START.decode(4));
-    }
+    const { decode, chunk } = SLOW_START;
+    const burst = sizer.tokens(ask());
+    expect(decode(4) + chunk(burst)).toBeGreaterThan(2 * decode(4));
+    expect(decode(4) + chunk(burst)).toBeLessThanOrEqual(9 * 2 * decode(4) * 1.05);
+    const usual = Array.from({ length: 31 }, () => {
+      const size = sizer.tokens(ask({ start: burst }));
+      step(sizer, 4, 0, decode(4));
+      return size;
+    });
+    expect(decode(4) + chunk(Math.max(...usual))).toBeLessThanOrEqual(2 * decode(4));
+    expect(sizer.tokens(ask({ start: burst }))).toBeGreaterThan(Math.max(...usual));
   });
 
-  test("has no burst on a machine that is over the bound by itself", () => {
+  test("shrinks when steps turn out to be over the bound, and grows again slowly", () => {
     const sizer = new ChunkSizer(LIMITS);
-    teach(sizer, SLOW_START);
+    teach(sizer, QUICK_START);
     spend(sizer);
-    const usual = sizer.tokens(ask({ rows: 4 }));
-    expect(SLOW_START.chunk(usual)).toBeLessThanOrEqual(SLOW_START.decode(4) * 1.05);
+    const { decode } = QUICK_START;
+    const settled = (steps: number, ms: number): number => {
+      for (let i = 0; i < steps; i += 1) {
+        sizer.tokens(ask());
+        // A wild time that no cost is learnt from: as long as another number of rows and no chunk would say.
+        step(sizer, 9, 0, ms);
+        spend(sizer);
+      }
+      return sizer.tokens(ask());
+    };
+    const before = sizer.tokens(ask());
+    const spilt = settled(6, 10 * decode(4));
+    expect(spilt).toBeLessThan(before);
+    expect(settled(20, decode(4))).toBe(spilt);
+    expect(settled(800, decode(4))).toBeGreaterThanOrEqual(before);
+  });
+
+  test("leaves rows whose contexts grow no more than they had before the prompt", () => {
+    const sizer = new ChunkSizer(LIMITS);
+    teach(sizer, QUICK_START);
+    spend(sizer);
+    const before = sizer.tokens(ask({ rows: 8, start: 0 }));
+    for (let i = 0; i < 200; i += 1) {
+      sizer.tokens(ask({ rows: 8, start: 100 }));
+      step(sizer, 8, 0, (1 + 0.2 * Math.min(1, i / 100)) * QUICK_START.decode(8));
+    }
+    // A burst that is due comes first.
+    sizer.tokens(ask({ rows: 8, start: 100, elapsedMs: 1_000_000 }));
+    expect(sizer.tokens(ask({ rows: 8, start: 100 }))).toBeLessThan(before);
+    expect(sizer.tokens(ask({ rows: 8, start: 0 }))).toBeGreaterThan(before);
   });
 
   test("knows that a scored chunk costs more", () => {

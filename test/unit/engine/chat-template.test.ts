@@ -208,6 +208,21 @@ describe("a template that does not work out", () => {
       `{% set ns = namespace(t=[1]) %}${"{% set ns.t = ns.t + ns.t %}".repeat(60)}`,
       "items",
     ],
+    [
+      "holds a list twice in each of many",
+      `{% set ns = namespace(t=[1]) %}${"{% set ns.t = [ns.t, ns.t] %}".repeat(60)}{{ ns.t | tojson }}`,
+      "never be written out",
+    ],
+    [
+      "holds a dict twice in each of many",
+      `{% set ns = namespace(t={}) %}${"{% set ns.t = {'a': ns.t, 'b': ns.t} %}".repeat(60)}{{ ns.t }}`,
+      "never be written out",
+    ],
+    [
+      "hides a list of lists in namespaces",
+      `{% set a = namespace() %}{% set b = namespace(x=a, y=a) %}{{ [b, b] | tojson }}`,
+      "never be written out",
+    ],
     ["calls itself without end", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "messages"],
   ])("because it %s is stopped", (_, source, word) => {
     // A clock that runs fast shows the time limit without waiting for it; the other limits must not need it.
@@ -219,6 +234,16 @@ describe("a template that does not work out", () => {
     const error = refusal(() => at({ source, wall }).render([user("x".repeat(10_000))], undefined));
     expect(error).toMatchObject({ code: "invalid_request", param: "messages" });
     expect(error.message).toContain(word);
+  });
+
+  test("because it loops in loops ends in seconds by a real clock", () => {
+    const source =
+      "{% for a in range(9000) %}{% for b in range(9000) %}{% for c in range(9000) %}{{ c }}{% endfor %}{% endfor %}{% endfor %}";
+    const start = Date.now();
+    const error = refusal(() => at({ source, wall: Date.now }).render([user("a")], undefined));
+    expect(error.message).toContain("2000 ms");
+    // Twenty times the limit: the machine may be busy.
+    expect(Date.now() - start).toBeLessThan(40_000);
   });
 
   test("because the prompt is too long says how long it may be", () => {

@@ -1,4 +1,4 @@
-/** How long a text /tokenize takes: the gateway refuses what would hold up all streams while it is encoded. */
+/** How long a text /tokenize takes, and how many tokens /detokenize: the gateway refuses what would hold up all streams while it is encoded. */
 import { expect, test } from "vitest";
 import { CHARACTERS_PER_TOKEN_MAX } from "../../../engine/core/request.ts";
 import { send } from "../../support/http-client.ts";
@@ -32,3 +32,15 @@ test.each(["prompt", "content"])(
     expect(seen).toEqual([LIMIT]);
   },
 );
+
+test("as many tokens as such a text can have are detokenized; one more is refused before", async () => {
+  const generator = new ScriptedGenerator([scriptedCard("small", { contextLength: CONTEXT })]);
+  await using served = await startTestServer({ generator });
+  const ask = (count: number) =>
+    send(`${served.baseUrl}/detokenize`, { tokens: Array.from({ length: count }, () => 97) });
+  expect(await ask(LIMIT)).toMatchObject({ status: 200, json: { prompt: "a".repeat(LIMIT) } });
+  expect(await ask(LIMIT + 1)).toMatchObject({
+    status: 400,
+    json: { error: { param: "tokens", message: expect.stringContaining(`takes ${LIMIT} at once`) } },
+  });
+});
