@@ -7,6 +7,7 @@ import { WeirError } from "../core/errors.ts";
 import type { ChatMessage } from "../core/request.ts";
 import { templateMessages } from "./chat-messages.ts";
 import { strftime } from "./strftime.ts";
+import { type TemplateValue, TemplateWeights } from "./template-weight.ts";
 
 export interface ChatTemplateOptions {
   /** Jinja; undefined where the model has none: ChatML where its vocabulary has the marks for it, else plain text. */
@@ -27,6 +28,8 @@ const RENDER_MS_MAX = 2_000;
 /** Items in any list that a template makes, and numbers in one range(). */
 const LIST_MAX = 100_000;
 const RANGE_MAX = 10_000;
+/** Characters that any value would take if it were written out: more than the longest conversation has. */
+const WEIGHT_MAX = 4 * CHARS_MAX;
 /** The clock is read once in so many expressions. */
 const STEPS_PER_LOOK = 16;
 
@@ -113,8 +116,8 @@ const fallbackFor = (hasToken: (text: string) => boolean): string =>
 
 /** The library's own declarations do not resolve under nodenext: this is what is used of them. */
 interface JinjaInterpreter {
-  run(program: unknown): { readonly value: unknown };
-  evaluate(node: unknown, environment: unknown): { readonly value: unknown };
+  run(program: unknown): TemplateValue;
+  evaluate(node: unknown, environment: unknown): TemplateValue;
 }
 const JinjaBase = Interpreter as unknown as new (environment: unknown) => JinjaInterpreter;
 
@@ -122,6 +125,7 @@ class BoundedInterpreter extends JinjaBase {
   readonly #wall: () => number;
   readonly #charsMax: number;
   readonly #deadline: number;
+  readonly #weights = new TemplateWeights();
   #steps = 0;
 
   constructor(environment: unknown, wall: () => number, charsMax: number) {
@@ -132,7 +136,7 @@ class BoundedInterpreter extends JinjaBase {
   }
 
   /** Called for every expression and statement, from the inside of each other. */
-  override evaluate(node: unknown, environment: unknown): { readonly value: unknown } {
+  override evaluate(node: unknown, environment: unknown): TemplateValue {
     this.#steps += 1;
     if (this.#steps % STEPS_PER_LOOK === 0 && this.#wall() > this.#deadline) {
       throw new TemplateRefusal(`they take it more than ${RENDER_MS_MAX} ms`);
@@ -143,6 +147,9 @@ class BoundedInterpreter extends JinjaBase {
       throw new TemplateRefusal(tooLong(this.#charsMax));
     if (Array.isArray(value) && value.length > LIST_MAX) {
       throw new TemplateRefusal(`they make a list of more than ${LIST_MAX} items`);
+    }
+    if (this.#weights.of(result) > WEIGHT_MAX) {
+      throw new TemplateRefusal("they make a list of lists that would never be written out");
     }
     return result;
   }

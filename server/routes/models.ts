@@ -70,6 +70,7 @@ export function tokenizerRoutes(app: FastifyInstance, models: ModelDirectory): v
     },
     async (request) => {
       const card = named(request.body.model);
+      checkCount(request.body.tokens.length, card);
       const wrong = request.body.tokens.findIndex((id) => id >= card.geometry.vocabSize);
       if (wrong >= 0) {
         const why = `not a token of '${card.name}', whose ids are 0 to ${card.geometry.vocabSize - 1}`;
@@ -81,6 +82,14 @@ export function tokenizerRoutes(app: FastifyInstance, models: ModelDirectory): v
       return { prompt: text, content: text };
     },
   );
+}
+
+/** As many as a text that /tokenize takes can have. */
+function checkCount(tokens: number, card: ModelCard): void {
+  const tokensMax = CHARACTERS_PER_TOKEN_MAX * card.contextLength;
+  if (tokens <= tokensMax) return;
+  const why = `there are ${tokens} tokens, '${card.name}' takes ${tokensMax} at once; send them in parts`;
+  throw new WeirError("invalid_request", `Invalid value for 'tokens': ${why}.`, { param: "tokens" });
 }
 
 function checkLength(text: string, card: ModelCard, param: string): void {
