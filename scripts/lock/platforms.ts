@@ -8,6 +8,7 @@ export interface LockEntry {
   readonly name?: string;
   readonly dev?: boolean;
   readonly optional?: boolean;
+  readonly engines?: unknown;
   readonly os?: readonly string[];
   readonly cpu?: readonly string[];
   readonly libc?: readonly string[];

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { withoutEngines } from "../../../scripts/lock/engines.ts";
 import { type LockPackages, missingPlatformPackages } from "../../../scripts/lock/platforms.ts";
 
 const read = (): { readonly packages: LockPackages } =>
@@ -7,6 +8,21 @@ const read = (): { readonly packages: LockPackages } =>
 
 test("the lock names every system's packages, or npm ci refuses it (run: node scripts/complete-lock.ts)", () => {
   expect(missingPlatformPackages(read().packages).map(({ folder }) => folder)).toEqual([]);
+});
+
+test("the lock asks only for weir what Node the host has, so that npm ci warns of nothing on Node 20", () => {
+  const { packages } = read();
+  const asking = Object.entries(packages).filter(([, { engines }]) => engines !== undefined);
+  expect(asking.map(([folder, { engines }]) => [folder, engines])).toEqual([["", { node: ">=20" }]]);
+});
+
+test("engines are taken out of packages, and nothing else is", () => {
+  const engines = { node: ">=22" };
+  const lock: LockPackages = { "": { engines }, "node_modules/a": { version: "1.0.0", engines, dev: true } };
+  expect(withoutEngines(lock)).toEqual({
+    "": { engines },
+    "node_modules/a": { version: "1.0.0", dev: true },
+  });
 });
 
 test("a missing entry is made from the package's name, where npm would put it", () => {
