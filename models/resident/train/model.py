@@ -114,12 +114,44 @@ class Resident(nn.Module):
         self.initialise()
 
     def initialise(self):
-        """Normal, and smaller where a matrix writes into the residual stream."""
+        """Normal, and smaller where a matrix writes into the residual stream; then copying is planted."""
         quiet = 0.02 / (2 * self.geometry.layers) ** 0.5
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
                 is_output = name.endswith(("attention.o.weight", "feed_forward.down.weight"))
-                nn.init.normal_(parameter, std=quiet if is_output else 0.02)
+                nn.init.normal_(parameter, std=0.04 if name.startswith("embedding") else quiet if is_output else 0.02)
+        self.plant_copying()
+
+    @torch.no_grad()
+    def plant_copying(self):
+        """Sets one head in each of the first two layers so that together they copy, roughly, before any training.
+
+        The first looks one token back and writes down what it saw: its query and key come from a feature that
+        all tokens share, and the key is rotated by one position. The second looks where the token before was
+        the present one, and writes down what stands there. Tokens are told apart by random projections, matched
+        in the slow rotary pairs, which a hundred positions hardly turn. Training would find this by itself, but
+        takes a good part of its budget for it, and all tasks here rest on it.
+        """
+        g, half = self.geometry, self.geometry.head_dim // 2
+        basis = torch.zeros(g.hidden_size, 2 * g.head_dim)
+        basis[1:] = torch.linalg.qr(torch.randn(g.hidden_size - 1, 2 * g.head_dim))[0]
+        token, before = basis[:, : g.head_dim], basis[:, g.head_dim :]
+        frequency = g.rope_theta ** -(torch.arange(half) / half)
+        fast, slow = torch.arange(12), torch.arange(19, half)
+        first, second = self.layers[0].attention, self.layers[1].attention
+
+        self.embedding.weight[:, 0] = 0.2
+        first.q.weight[fast, 0] = 1.4
+        first.k.weight[fast, 0] = 1.4 * frequency[fast].cos()
+        first.k.weight[fast + half, 0] = 1.4 * frequency[fast].sin()
+        first.v.weight.copy_(token.T)
+        first.o.weight[:, : g.head_dim] = 0.12 * before
+
+        matched = torch.cat([slow, slow + half])
+        second.q.weight[matched] = 1.65 * token.T[: len(matched)]
+        second.k.weight[matched] = 1.65 * before.T[: len(matched)]
+        second.v.weight.copy_(token.T)
+        second.o.weight[:, : g.head_dim] = 0.8 * token
 
     def hidden(self, ids):
         """The normed last hidden state, before the head."""
