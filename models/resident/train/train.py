@@ -30,14 +30,14 @@ from model import Geometry, Resident, parameter_count
 from muon import Muon
 
 TOKENS_PER_STEP = 2048
-STEPS = 1000
+STEPS = 1500
 # (first step, tokens of a row)
-ROWS = [(0, 256), (150, 512), (970, 1024)]
+ROWS = [(0, 256), (150, 512), (1460, 1024)]
 MUON_RATE, ADAM_RATE = 0.01, 0.0015
 CHECKPOINT_EVERY = 50
 
 FIRST_MIXTURE = {
-    data.ECHO: 0.10,
+    data.ECHO: 0.16,
     "repeat": 0.10,
     "handbook": 0.02,
     "stories": 0.10,
@@ -53,7 +53,7 @@ FIRST_MIXTURE = {
     "thread_summary": 0.13,
 }
 SECOND_MIXTURE = {
-    data.ECHO: 0.03,
+    data.ECHO: 0.05,
     "repeat": 0.08,
     "stories": 0.07,
     "dialogues": 0.01,
@@ -82,9 +82,9 @@ LAST_MIXTURE = {
     "thread_summary": 0.17,
 }
 # (first step, mixture, chance of what is not the assistant's to count)
-PHASES = [(0, FIRST_MIXTURE, 0.4), (150, SECOND_MIXTURE, 0.12), (750, LAST_MIXTURE, 0.05)]
+PHASES = [(0, FIRST_MIXTURE, 0.4), (150, SECOND_MIXTURE, 0.12), (1150, LAST_MIXTURE, 0.05)]
 # (step, share of the full rate); straight lines between them
-RATE = [(0, 1 / 40), (39, 1.0), (450, 1.0), (STEPS, 0.0)]
+RATE = [(0, 1 / 40), (39, 1.0), (650, 1.0), (STEPS, 0.0)]
 
 
 def plan(step):
