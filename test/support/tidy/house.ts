@@ -35,6 +35,7 @@ export const FOLDERS: readonly FolderRule[] = [
     packages: ["@xenova/transformers", "@huggingface/jinja"],
     node: "any",
   },
+  { folder: "engine/receipts", house: ["engine/core"], packages: [], node: "any" },
   { folder: "engine/cloud", house: ["engine/core"], packages: ["undici"], node: "any" },
   { folder: "engine/metering", house: ["engine/core"], packages: ["prom-client"], node: "any" },
   {
