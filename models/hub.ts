@@ -11,7 +11,7 @@ import { partBytesOnDisk } from "./hub/part-file.ts";
 import type { HubReference } from "./hub/reference.ts";
 import { takeLock } from "./lock.ts";
 
-export { type DoorOptions, type HubDoor, openHub } from "./hub/door.ts";
+export { type HubDoor, openHub } from "./hub/door.ts";
 
 export { type HubReference, parseReference } from "./hub/reference.ts";
 

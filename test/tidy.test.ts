@@ -106,6 +106,15 @@ describe("the rule on places", () => {
     ["models/catalog.ts", 'import { request } from "undici";'],
     ["server/routes/a.ts", 'const answer = await fetch("x");'],
     ["server/routes/a.ts", 'import { request } from "node:http";'],
+    ["models/hub/door.ts", 'import { request } from "undici";'],
+    ["engine/cloud/a.ts", 'import { request } from "undici";'],
+    ["engine/cloud/a.ts", 'import { isIP, connect } from "node:net";'],
+    ["engine/cloud/a.ts", 'import * as net from "node:net";'],
+    ["engine/cloud/a.ts", 'import net from "node:net";'],
+    ["engine/cloud/a.ts", 'import "node:net";'],
+    ["server/compose.ts", 'import { lookup } from "node:dns/promises";'],
+    ["engine/cloud/providers/a.ts", 'const proof = provePublic(bytes, "public");'],
+    ["server/compose.ts", "const command = operatorCommand();"],
   ])("refuses in %s: %s", (path, line) => {
     expect(placeComplaints(from(path, line))).toHaveLength(1);
   });
@@ -116,7 +125,9 @@ describe("the rule on places", () => {
     ["server/config.ts", "const home = process.env.HOME;"],
     ["server/routes/a.ts", 'import type { IncomingMessage } from "node:http";'],
     ["server/routes/a.ts", "const day = new Date(card.createdAt);"],
-    ["models/hub/door.ts", 'import { request } from "undici";'],
+    ["engine/cloud/egress.ts", 'import { request } from "undici";'],
+    ["engine/cloud/a.ts", 'import { BlockList, isIP } from "node:net";'],
+    ["server/cli/models.ts", "const command = operatorCommand();"],
     ["test/e2e/a.test.ts", 'const answer = await fetch("x"); Date.now(); process.env.HOME;'],
   ])("allows in %s: %s", (path, line) => {
     expect(placeComplaints(from(path, line))).toEqual([]);

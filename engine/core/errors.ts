@@ -21,6 +21,8 @@ export const ERRORS = {
   context_length_exceeded: { status: 400, type: "invalid_request_error", retryable: false },
   invalid_api_key: { status: 401, type: "authentication_error", retryable: false },
   forbidden: { status: 403, type: "permission_error", retryable: false },
+  /** A door to the outside stayed shut: what was to be sent is not proven public, or the address is not allowed. */
+  egress_refused: { status: 403, type: "permission_error", retryable: false },
   not_found: { status: 404, type: "invalid_request_error", retryable: false },
   model_not_found: { status: 404, type: "invalid_request_error", retryable: false },
   method_not_allowed: { status: 405, type: "invalid_request_error", retryable: false },
@@ -31,6 +33,10 @@ export const ERRORS = {
   cancelled: { status: 499, type: "server_error", retryable: false },
   internal: { status: 500, type: "server_error", retryable: true },
   backend_failed: { status: 502, type: "server_error", retryable: true },
+  /** It will say no again: a wrong secret, no credit, an account without rights. */
+  backend_refused: { status: 502, type: "server_error", retryable: false },
+  /** Not asked at all, because its last answers failed. */
+  backend_unavailable: { status: 503, type: "server_error", retryable: true },
   model_load_failed: { status: 503, type: "server_error", retryable: false },
   draining: { status: 503, type: "server_error", retryable: true },
   not_ready: { status: 503, type: "server_error", retryable: true },

@@ -1,9 +1,8 @@
 /**
  * The one way out to a hub: `openHub`. It follows redirects itself, so that the token goes to the hub's own address and
- * nowhere else, and bounds how long a connection may stay silent.
+ * nowhere else. Connections are opened by the transport that it is given.
  */
 import type { Readable } from "node:stream";
-import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from "undici";
 import { final, HubError } from "./hub-error.ts";
 
 const REDIRECTS_MAX = 5;
@@ -25,7 +24,6 @@ export interface ByteRange {
   readonly last: number;
 }
 
-/** Later a guard over outgoing connections may stand in its place. */
 export interface HubDoor {
   /** The hub's address, without a slash at the end. */
   readonly endpoint: string;
@@ -38,28 +36,30 @@ export interface HubDoor {
   close(): Promise<void>;
 }
 
-export interface DoorOptions {
-  readonly token: (() => string) | undefined;
-  /** For a connection, for the first byte, and between two bytes. */
-  readonly idleTimeoutMs: number;
-  readonly connectionsMax: number;
-  /** Addresses of proxies, and the hosts that go without one, as in the usual environment variables. */
-  readonly proxy: { readonly http?: string; readonly https?: string; readonly except?: string };
+/** Plain GETs that follow no redirects. Errors are those of undici: `connectionError` reads them. */
+export interface HubTransport {
+  get(
+    url: URL,
+    options: { readonly headers: Readonly<Record<string, string>>; readonly signal: AbortSignal },
+  ): Promise<Pick<HubAnswer, "status" | "headers" | "body">>;
+  close(): Promise<void>;
 }
 
-export function openHub(endpoint: string, options: DoorOptions): HubDoor {
+export interface DoorOptions {
+  readonly token: (() => string) | undefined;
+}
+
+export function openHub(endpoint: string, transport: HubTransport, options: DoorOptions): HubDoor {
   const own = new URL(endpoint);
-  const dispatcher = dispatcherFor(options);
   return {
     endpoint,
     hasToken: options.token !== undefined,
-    close: () => dispatcher.close(),
+    close: () => transport.close(),
     get: async (path, { range, signal }) => {
       let url = new URL(`${endpoint}${path}`);
       for (let hop = 0; hop <= REDIRECTS_MAX; hop += 1) {
         const fromHub = url.origin === own.origin;
-        const answer = await ask(url, {
-          dispatcher,
+        const answer = await ask(transport, url, {
           signal,
           headers: {
             // Ranges and digests are of the file's own bytes.
@@ -83,39 +83,13 @@ export function openHub(endpoint: string, options: DoorOptions): HubDoor {
   };
 }
 
-/** Without a proxy the environment is not looked at: what counts is what the configuration passed on. */
-function dispatcherFor({ idleTimeoutMs, connectionsMax, proxy }: DoorOptions): Dispatcher {
-  const bounds = {
-    connections: connectionsMax,
-    headersTimeout: idleTimeoutMs,
-    bodyTimeout: idleTimeoutMs,
-    connect: { timeout: idleTimeoutMs },
-  };
-  if (proxy.http === undefined && proxy.https === undefined) return new Agent(bounds);
-  return new EnvHttpProxyAgent({
-    ...bounds,
-    httpProxy: proxy.http ?? "",
-    httpsProxy: proxy.https ?? proxy.http ?? "",
-    noProxy: proxy.except ?? "",
-  });
-}
-
-interface Asking {
-  readonly dispatcher: Dispatcher;
-  readonly signal: AbortSignal;
-  readonly headers: Readonly<Record<string, string>>;
-}
-
-async function ask(url: URL, asking: Asking): Promise<Pick<HubAnswer, "status" | "headers" | "body">> {
+async function ask(
+  transport: HubTransport,
+  url: URL,
+  asking: Parameters<HubTransport["get"]>[1],
+): ReturnType<HubTransport["get"]> {
   try {
-    const { statusCode, headers, body } = await request(url, { ...asking, method: "GET" });
-    // An answer that is thrown away on purpose (a redirect, an abort) must not bring the process down.
-    body.on("error", () => undefined);
-    const single = Object.entries(headers).map(([name, value]) => [
-      name,
-      Array.isArray(value) ? value[0] : value,
-    ]);
-    return { status: statusCode, headers: Object.fromEntries(single), body };
+    return await transport.get(url, asking);
   } catch (error) {
     throw connectionError(url.host, error);
   }

@@ -1,6 +1,7 @@
 /** `weir models import | pull | list | show | verify | rm`. */
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { openHubTransport, operatorCommand } from "../../engine/cloud/egress.ts";
 import type { Clock } from "../../engine/core/clock.ts";
 import { type Catalog, notInstalled, openCatalog } from "../../models/catalog.ts";
 import { openHub, parseReference, pullFromHub } from "../../models/hub.ts";
@@ -77,8 +78,7 @@ export async function pullModel(
   checkName(request);
   checkInstallable(request, models.catalog);
 
-  const door = openHub(hub.endpoint, {
-    token: hubToken === undefined ? undefined : () => hubToken.reveal(),
+  const transport = openHubTransport(operatorCommand(), {
     idleTimeoutMs: hub.idleTimeoutMs,
     connectionsMax: hub.partsMax,
     proxy: {
@@ -86,6 +86,9 @@ export async function pullModel(
       ...(proxy.https === undefined ? {} : { https: proxy.https.reveal() }),
       ...(proxy.except === undefined ? {} : { except: proxy.except }),
     },
+  });
+  const door = openHub(hub.endpoint, transport, {
+    token: hubToken === undefined ? undefined : () => hubToken.reveal(),
   });
   const stop = new AbortController();
   const interrupted = (): void => stop.abort();

@@ -5,14 +5,8 @@ import { type AddressInfo, connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import {
-  type DoorOptions,
-  openHub,
-  type Pulled,
-  type PullOptions,
-  parseReference,
-  pullFromHub,
-} from "../../models/hub.ts";
+import { type HubOptions, openHubTransport, operatorCommand } from "../../engine/cloud/egress.ts";
+import { openHub, type Pulled, type PullOptions, parseReference, pullFromHub } from "../../models/hub.ts";
 import {
   COMMIT,
   type DoubleFile,
@@ -56,7 +50,7 @@ afterEach(async () => {
 interface Extra extends Partial<PullOptions> {
   readonly token?: string;
   readonly idleTimeoutMs?: number;
-  readonly proxy?: DoorOptions["proxy"];
+  readonly proxy?: HubOptions["proxy"];
 }
 
 /** Pauses that were asked for; none is waited out. */
@@ -67,12 +61,8 @@ async function pull(
   { token, idleTimeoutMs = 5000, proxy = {}, ...extra }: Extra = {},
 ): Promise<Pulled> {
   pauses = [];
-  const door = openHub(hub.url, {
-    token: token === undefined ? undefined : () => token,
-    idleTimeoutMs,
-    connectionsMax: 8,
-    proxy,
-  });
+  const transport = openHubTransport(operatorCommand(), { idleTimeoutMs, connectionsMax: 8, proxy });
+  const door = openHub(hub.url, transport, { token: token === undefined ? undefined : () => token });
   try {
     using pulled = await pullFromHub(door, parseReference(reference), {
       downloadsFolder: join(home, "downloads"),

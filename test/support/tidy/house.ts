@@ -41,7 +41,7 @@ export const FOLDERS: readonly FolderRule[] = [
   {
     folder: "models",
     house: ["engine/core"],
-    packages: ["zod", "undici", "@xenova/transformers"],
+    packages: ["zod", "@xenova/transformers"],
     node: "any",
   },
   {
@@ -73,6 +73,8 @@ export interface PlaceRule {
   /** What the message calls it. */
   readonly what: string;
   readonly packages?: readonly string[];
+  /** Names of those packages that anybody may import. */
+  readonly harmless?: readonly string[];
   /** Written as in the source: `process.env`, `Date.now`, `fetch()`, `new Date()`. */
   readonly expressions?: readonly string[];
   /** Type imports are harmless and pass. */
@@ -127,10 +129,33 @@ export const PLACES: readonly PlaceRule[] = [
   },
   {
     what: "an outside connection",
-    packages: ["undici", "node:http", "node:https", "node:http2", "node:net", "node:tls", "node:dgram"],
+    packages: [
+      "undici",
+      "node:http",
+      "node:https",
+      "node:http2",
+      "node:net",
+      "node:tls",
+      "node:dgram",
+      "node:dns",
+      "node:dns/promises",
+    ],
+    harmless: ["isIP", "BlockList"],
     expressions: ["fetch()", "new WebSocket()", "new EventSource()"],
-    allowed: ["models/hub", "engine/cloud/egress.ts"],
-    instead: "take the hub or the egress port as an argument: only these files open connections",
+    allowed: ["engine/cloud/egress.ts"],
+    instead: "take one of its doors as an argument: only that file opens connections",
+  },
+  {
+    what: "making a proof for the cloud door",
+    expressions: ["provePublic()"],
+    allowed: ["engine/cloud/remote-generator.ts"],
+    instead: "hand the request to the remote generator, which has it judged",
+  },
+  {
+    what: "opening the hub's door",
+    expressions: ["operatorCommand()"],
+    allowed: ["server/cli"],
+    instead: "fetch nothing while serving: models are pulled by a person's command",
   },
 ];
 

@@ -58,7 +58,12 @@ export function placeComplaints(facts: SourceFacts): readonly Complaint[] {
   if (withinAny(facts.path, OUTSIDE)) return [];
   return PLACES.filter((place) => !withinAny(facts.path, place.allowed)).flatMap((place) => {
     const lines = [
-      ...facts.imports.filter((fact) => !fact.typeOnly && place.packages?.includes(fact.target)),
+      ...facts.imports.filter(
+        (fact) =>
+          !fact.typeOnly &&
+          place.packages?.includes(fact.target) &&
+          fact.names?.every((name) => place.harmless?.includes(name)) !== true,
+      ),
       ...facts.expressions.filter((fact) => place.expressions?.includes(fact.name)),
     ].map((fact) => fact.line);
     const where = place.allowed.length === 0 ? "nowhere" : `only in ${place.allowed.join(", ")}`;

@@ -9,6 +9,8 @@ export interface ImportFact {
   readonly kind: "house" | "package" | "node";
   /** True where nothing of it is left at run time. */
   readonly typeOnly: boolean;
+  /** What is imported by name; undefined where it is the whole module. */
+  readonly names: readonly string[] | undefined;
 }
 
 export interface NamedLine {
@@ -83,9 +85,10 @@ class Collector {
     this.#lineAt = lineFinder(text);
   }
 
-  import(spot: Spot, specifier: unknown, typeOnly: boolean): void {
+  import(spot: Spot, specifier: unknown, typeOnly: boolean, names?: readonly string[]): void {
     if (typeof specifier !== "string") return;
-    this.imports.push({ line: this.#lineAt(spot.start), typeOnly, ...classify(this.#path, specifier) });
+    const line = this.#lineAt(spot.start);
+    this.imports.push({ line, typeOnly, names, ...classify(this.#path, specifier) });
   }
 
   expression(spot: Spot, name: string): void {
@@ -108,7 +111,11 @@ const importVisits = (found: Collector): VisitorObject => ({
       (each) => each.type === "ImportSpecifier" && each.importKind === "type",
     );
     const onlyTypes = named.length > 0 && named.length === node.specifiers.length;
-    found.import(node, node.source.value, node.importKind === "type" || onlyTypes);
+    const names = node.specifiers.map((each) =>
+      each.type === "ImportSpecifier" ? nameOf(each.imported) : undefined,
+    );
+    const known = names.length > 0 && names.every((name) => name !== undefined);
+    found.import(node, node.source.value, node.importKind === "type" || onlyTypes, known ? names : undefined);
   },
   ExportNamedDeclaration(node) {
     if (node.source !== null) found.import(node, node.source.value, node.exportKind === "type");
