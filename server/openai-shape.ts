@@ -116,6 +116,10 @@ export function characters(text: string): number {
   return count;
 }
 
+/** Completions know no tools: an answer that ended with a call has ended. */
+export const legacyReason = (reason: FinishReason): FinishReason =>
+  reason === "tool_calls" ? "stop" : reason;
+
 export interface CompletionChoice {
   readonly index: number;
   readonly text: string;
@@ -134,9 +138,21 @@ export const completionAnswer = (head: AnswerHead, choices: readonly CompletionC
   usage: usageBody(usage),
 });
 
+export interface ChatToolCall {
+  readonly id: string;
+  readonly type: "function";
+  readonly function: { readonly name: string; readonly arguments: string };
+}
+
 export interface ChatChoice {
   readonly index: number;
-  readonly message: { readonly role: "assistant"; readonly content: string; readonly refusal: null };
+  readonly message: {
+    readonly role: "assistant";
+    /** Null where the answer is only calls of tools. */
+    readonly content: string | null;
+    readonly refusal: null;
+    readonly tool_calls?: readonly ChatToolCall[];
+  };
   readonly logprobs: { readonly content: readonly object[]; readonly refusal: null } | null;
   readonly finish_reason: FinishReason;
   readonly token_ids?: readonly number[];

@@ -9,12 +9,14 @@ import {
   chatLogprob,
   legacyLogprobs,
   legacyPromptLogprobs,
+  legacyReason,
   usageBody,
 } from "./openai-shape.ts";
 import type { AnswerEvent } from "./routes/generate.ts";
 
 type Counts = Parameters<typeof usageBody>[0];
 type TextEvent = Extract<AnswerEvent, { kind: "text" }>;
+type ToolCallEvent = Extract<AnswerEvent, { kind: "tool_call" }>;
 type PromptEvent = Extract<AnswerEvent, { kind: "prompt" }>;
 
 /** Chunks of one answer; each function gives whole events, or "" where there is nothing to say. */
@@ -79,8 +81,11 @@ export function completionChunks(
           if (!options.echo) return chunk(choice, "", "null", null, ids);
           return chunk(choice, event.text, legacy(choice, event), null, ids);
         }
+        // Completions have no tools, and their format no place for calls.
+        case "tool_call":
+          return "";
         case "finished":
-          return chunk(choice, "", "null", event.reason);
+          return chunk(choice, "", "null", legacyReason(event.reason));
       }
     },
     usage: (counts) => (options.includeUsage ? usage(counts) : ""),
@@ -115,6 +120,8 @@ export function chatChunks(
           if (!options.tokenIds) return "";
           return chunk(choice, "{}", null, "", `,"prompt_token_ids":${JSON.stringify(event.tokens)}`);
         }
+        case "tool_call":
+          return chunk(choice, `{"tool_calls":[${JSON.stringify(toolCallDelta(event))}]}`, null);
         case "finished":
           return chunk(choice, "{}", event.reason);
       }
@@ -122,3 +129,8 @@ export function chatChunks(
     usage: (counts) => (options.includeUsage ? usage(counts) : ""),
   };
 }
+
+const toolCallDelta = ({ index, opening, arguments: part }: ToolCallEvent) =>
+  opening === undefined
+    ? { index, function: { arguments: part } }
+    : { index, id: opening.id, type: "function", function: { name: opening.name, arguments: part } };

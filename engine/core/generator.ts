@@ -23,8 +23,11 @@ export interface TokenLogprob extends TokenAlternative {
   readonly top: readonly TokenAlternative[];
 }
 
-/** `stop`: an end token, a stop string or a stop token; `length`: max_tokens or the context length. */
-export type FinishReason = "stop" | "length";
+/**
+ * `stop`: an end token, a stop string or a stop token; `length`: max_tokens or the context length. Of remote backends also
+ * `tool_calls`: the model waits for results of its calls; `content_filter`: the backend held back the rest.
+ */
+export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter";
 
 export interface Usage {
   readonly promptTokens: number;
@@ -37,12 +40,15 @@ export interface Usage {
   readonly prefillMs: number;
   /** From the first token to the last, in ms. */
   readonly decodeMs: number;
+  /** Set where a remote backend gave no counts that can be true: they are then made of lengths. */
+  readonly estimated?: true;
 }
 
 export type GenerationEvent =
   /** Always first: the request is admitted and its prompt is within the context. */
   | {
       readonly kind: "started";
+      /** Of a remote backend made of the prompt's length, as long as it has not said its count. */
       readonly promptTokens: number;
       /** Set where the model's chat template writes the same prompt without the request's tools. */
       readonly toolsIgnored?: true;
@@ -54,12 +60,24 @@ export type GenerationEvent =
       readonly tokens: readonly TokenId[];
       readonly logprobs: readonly (TokenLogprob | null)[] | undefined;
     }
-  /** Some of the answer. `tokens` are those whose text this event completes; text may be empty (half a character). */
+  /**
+   * Some of the answer. `tokens` are those whose text this event completes; text may be empty (half a character). Remote
+   * backends do not tell theirs: there the list is empty.
+   */
   | {
       readonly kind: "text";
       readonly text: string;
       readonly tokens: readonly TokenId[];
       readonly logprobs: readonly TokenLogprob[];
+    }
+  /** Part of a call of a tool. Calls are counted from 0; the parts of two calls may alternate. */
+  | {
+      readonly kind: "tool_call";
+      readonly index: number;
+      /** In the call's first event, and only there. */
+      readonly opening: { readonly id: string; readonly name: string } | undefined;
+      /** The next part of the arguments' JSON; may be empty. */
+      readonly arguments: string;
     }
   /** Always last. */
   | { readonly kind: "finished"; readonly reason: FinishReason; readonly usage: Usage };

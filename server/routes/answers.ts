@@ -77,6 +77,8 @@ export interface CollectedChoice {
   text: string;
   tokens: number[];
   logprobs: TokenLogprob[];
+  /** By the calls' indices. */
+  toolCalls: { readonly id: string; readonly name: string; arguments: string }[];
   reason: FinishReason;
   prompt: Extract<AnswerEvent, { kind: "prompt" }> | undefined;
 }
@@ -87,7 +89,14 @@ export async function collectAnswer(
   requests: readonly GenerationRequest[],
 ): Promise<{ readonly choices: readonly CollectedChoice[]; readonly usages: readonly Usage[] }> {
   const choices = requests.map(
-    (): CollectedChoice => ({ text: "", tokens: [], logprobs: [], reason: "stop", prompt: undefined }),
+    (): CollectedChoice => ({
+      text: "",
+      tokens: [],
+      logprobs: [],
+      toolCalls: [],
+      reason: "stop",
+      prompt: undefined,
+    }),
   );
   const controller = untilClientLeaves(http.request, http.reply);
   const usages = await runChoices(ports.generator, requests, controller, {
@@ -111,6 +120,12 @@ function collect(choice: CollectedChoice | undefined, event: AnswerEvent): void 
       for (const token of event.tokens) choice.tokens.push(token);
       for (const logprob of event.logprobs) choice.logprobs.push(logprob);
       return;
+    case "tool_call": {
+      const call = choice.toolCalls[event.index];
+      if (call !== undefined) call.arguments += event.arguments;
+      else choice.toolCalls[event.index] = { id: "", name: "", ...event.opening, arguments: event.arguments };
+      return;
+    }
     case "finished":
       choice.reason = event.reason;
   }

@@ -54,8 +54,14 @@ const shape =
   (asked: ChatBody) =>
   (choice: CollectedChoice, index: number): ChatChoice => ({
     index,
-    message: { role: "assistant", content: choice.text, refusal: null },
+    message: messageOf(choice),
     logprobs: asked.logprobs ? { content: choice.logprobs.map(chatLogprob), refusal: null } : null,
     finish_reason: choice.reason,
     ...(asked.return_token_ids ? { token_ids: choice.tokens } : {}),
   });
+
+function messageOf({ text, toolCalls }: CollectedChoice): ChatChoice["message"] {
+  if (toolCalls.length === 0) return { role: "assistant", content: text, refusal: null };
+  const calls = toolCalls.map(({ id, ...call }) => ({ id, type: "function" as const, function: call }));
+  return { role: "assistant", content: text === "" ? null : text, refusal: null, tool_calls: calls };
+}

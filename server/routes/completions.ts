@@ -7,6 +7,7 @@ import {
   completionAnswer,
   legacyLogprobs,
   legacyPromptLogprobs,
+  legacyReason,
 } from "../openai-shape.ts";
 import { completionChunks } from "../openai-stream.ts";
 import type { GatewayOptions, GatewayPorts } from "../ports.ts";
@@ -62,7 +63,7 @@ const shape =
       index,
       text: before + choice.text,
       logprobs: asked.logprobs === undefined ? null : wholeLogprobs(choice, before),
-      finish_reason: choice.reason,
+      finish_reason: legacyReason(choice.reason),
       ...(asked.return_token_ids
         ? { token_ids: choice.tokens, prompt_token_ids: choice.prompt?.tokens ?? [] }
         : {}),

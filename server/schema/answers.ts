@@ -1,7 +1,7 @@
 /** What the answers look like, for /docs only: answers are built in openai-shape.ts and not checked again on their way. */
 import { z } from "zod";
 
-const finishReason = z.enum(["stop", "length"]);
+const finishReason = z.enum(["stop", "length", "tool_calls", "content_filter"]);
 
 const usage = z.object({
   prompt_tokens: z.int(),
@@ -72,6 +72,15 @@ export const chatResponse = z
           role: z.literal("assistant"),
           content: z.string().nullable(),
           refusal: z.null(),
+          tool_calls: z
+            .array(
+              z.object({
+                id: z.string(),
+                type: z.literal("function"),
+                function: z.object({ name: z.string(), arguments: z.string() }),
+              }),
+            )
+            .optional(),
         }),
         logprobs: z
           .object({

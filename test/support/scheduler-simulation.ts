@@ -3,8 +3,10 @@
  * out, and steps that fail, hang or lose the lane. Throws on the first thing that is wrong; the same seed
  * does the same again.
  */
+
 import type { SequenceId, StepId, TokenId } from "../../engine/core/brand.ts";
 import { tokenId } from "../../engine/core/brand.ts";
+import type { FinishReason } from "../../engine/core/generator.ts";
 import type { LaneLimits } from "../../engine/core/limits.ts";
 import { uniform } from "../../engine/core/random.ts";
 import type { NewSequence, SchedulerEvent, SequenceTimes } from "../../engine/core/sequence.ts";
@@ -250,7 +252,7 @@ class Simulation {
     }
   }
 
-  #judge(client: Client, reason: "stop" | "length", times: SequenceTimes): void {
+  #judge(client: Client, reason: FinishReason, times: SequenceTimes): void {
     const { request, tokens } = client;
     const max = Math.min(request.maxTokens, this.#limits.slotTokens - request.prompt.length);
     const alone = answerAlone(request.prompt, max, request.endTokens.length > 0);

@@ -65,6 +65,12 @@ export interface Behaviour {
   /** Each token's text, instead of the words. */
   readonly text?: string;
   readonly neverEnds?: boolean;
+  /** After the text; each call's arguments come in these parts. */
+  readonly toolCalls?: readonly {
+    readonly id: string;
+    readonly name: string;
+    readonly arguments: readonly string[];
+  }[];
 }
 
 export interface Call {
@@ -148,6 +154,11 @@ export class ScriptedGenerator implements Generator, ModelDirectory {
         reason = "stop";
         break;
       }
+    }
+    for (const [index, { id, name, arguments: parts }] of (behaviour.toolCalls ?? []).entries()) {
+      yield { kind: "tool_call", index, opening: { id, name }, arguments: "" };
+      for (const part of parts) yield { kind: "tool_call", index, opening: undefined, arguments: part };
+      reason = "tool_calls";
     }
     const usage = { promptTokens: prompt.length, cachedTokens: 1, completionTokens: call.tokens };
     yield { kind: "finished", reason, usage: { ...usage, queueMs: 1, prefillMs: 2, decodeMs: 3 } };

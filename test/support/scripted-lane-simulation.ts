@@ -301,6 +301,8 @@ class Reading {
         this.#tokens += event.tokens.length;
         must(this.#expected.text.startsWith(this.#text), `got ${this.#text}, alone: ${this.#expected.text}`);
         break;
+      case "tool_call":
+        throw new Error("a model that runs here called a tool");
       case "finished":
         this.#finished(event);
         break;
