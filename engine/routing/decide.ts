@@ -3,7 +3,7 @@
  * where that may be, and only then what was asked for and what is there. A zone is never widened by what is down.
  */
 import { atLeast, type DataClass, maxClass } from "../core/data-class.ts";
-import { type KeyRule, NEVER_CLOUD, type Policy, STRICTEST_KEY, type Zone } from "./policy.ts";
+import { type KeyRule, NEVER_CLOUD, type Policy, STRICTEST_KEY, type Zone } from "../core/policy.ts";
 
 export interface BackendFacts {
   readonly name: string;

@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { atLeast, DATA_CLASSES, type DataClass } from "../../engine/core/data-class.ts";
+import type { ClassRule, KeyRule, Policy } from "../../engine/core/policy.ts";
 import { decideRoute, type RouteFacts } from "../../engine/routing/decide.ts";
-import type { ClassRule, KeyRule, Policy } from "../../engine/routing/policy.ts";
 
 const NAMES = ["local", "vllm", "openai", "claude", "gemini"] as const;
 const zone = fc.constantFrom("onprem" as const, "cloud" as const);

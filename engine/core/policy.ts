@@ -1,5 +1,5 @@
 /** What a policy says, as the router reads it. server/config reads it from policy.yaml and checks it there. */
-import type { DataClass } from "../core/data-class.ts";
+import type { DataClass } from "./data-class.ts";
 
 export type Zone = "onprem" | "cloud";
 
