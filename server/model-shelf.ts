@@ -6,6 +6,7 @@ import type { FastifyBaseLogger } from "fastify";
 import { tokenId } from "../engine/core/brand.ts";
 import type { Clock } from "../engine/core/clock.ts";
 import { WeirError } from "../engine/core/errors.ts";
+import { PAD_MAX } from "../engine/core/limits.ts";
 import type { KvPrecision, ModelCard } from "../engine/core/model.ts";
 import { type LoadedLane, openWorkerLane } from "../engine/lanes/worker-lane.ts";
 import { ChatTemplate } from "../engine/local/chat-template.ts";
@@ -14,6 +15,7 @@ import type { ModelEntry, OpenModel } from "../engine/local/model-host.ts";
 import type { TextCodec } from "../engine/local/text-codec.ts";
 import type { LaneStats } from "../engine/metering/metrics.ts";
 import type { Catalog, UsableModel } from "../models/catalog.ts";
+import { COMPILER } from "../models/compile/compile.ts";
 import {
   type Manifest,
   SHARED_GRAPH_NAME,
@@ -106,12 +108,14 @@ export class ModelShelf {
     const card = cardOf(manifest, model.bytes, this.#kvOf(manifest));
     const limits = laneLimits(engine, manifest.contextLength);
     const { layers, kvHeads, headDim, vocabSize } = manifest.geometry;
-    const slotElements = 2 * layers * kvHeads * headDim * (limits.slotTokens + 1);
+    const slotElements = 2 * layers * kvHeads * headDim * (limits.slotTokens + PAD_MAX - 1);
     // Beside an int8 cache the prompt that is being read has a slot in f32.
     const cacheBytes =
       card.kv === "int8" ? slotElements * (limits.rowsMax + 1 + 4) : 4 * slotElements * (limits.rowsMax + 1);
-    // Decode steps and shared steps each have a buffer of a row a slot; chunks score further rows.
-    const logitBytes = 4 * vocabSize * (2 * (limits.rowsMax + 1) + CHUNK_LOGIT_ROWS);
+    // Runs apart have a buffer for a row a slot or for a chunk's scored rows, shared runs one for both and what fills them up.
+    const slots = Math.ceil((limits.rowsMax + 1) / PAD_MAX) * PAD_MAX;
+    const logitRows = Math.max(slots, CHUNK_LOGIT_ROWS) + 2 * slots + CHUNK_LOGIT_ROWS;
+    const logitBytes = 4 * vocabSize * logitRows;
     return {
       card: { ...card, contextLength: limits.slotTokens },
       version: [manifest.createdAt, ...manifest.files.map(({ sha256 }) => sha256)].join(" "),
@@ -130,6 +134,13 @@ export class ModelShelf {
   async #openModel(model: UsableModel, card: ModelCard): Promise<OpenModel> {
     const { config, clock, log } = this.#ports;
     const limits = laneLimits(config.engine, model.manifest.contextLength);
+    const { compiler, graph } = model.manifest;
+    if (graph === undefined && compiler !== COMPILER) {
+      log.warn(
+        { model: card.name, compiler, now: COMPILER },
+        "a model was compiled by an older weir and is served more slowly than it could be; import it again",
+      );
+    }
     const lanes: LoadedLane[] = [];
     try {
       const codec = codecOf(model, clock);

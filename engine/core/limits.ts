@@ -10,11 +10,12 @@ export interface LaneLimits {
   readonly stepTokensMax: number;
   /** The longest prefill chunk, in tokens. */
   readonly chunkTokensMax: number;
-  /** The shortest chunk that is worth a run of its own while rows are decoding. */
+  /** The shortest prefill chunk that a step takes while rows are decoding; steps in which it does not fit have none. */
   readonly chunkTokensMin: number;
   /**
-   * While rows decode, a step with a chunk may take at most this many times a step without; the chunk is sized from
-   * measured times to keep to it. Where further prompts wait for free slots, it may grow to four times this.
+   * While a prompt is read, p95 of the time between two tokens of a running row stays within this many times what it was
+   * before; chunks are sized from measured times to keep to it. Where further prompts wait for free slots, it may grow
+   * to four times this.
    */
   readonly interTokenStretchMax: number;
   /** Sequences waiting for a slot; one more is refused with `overloaded`. */

@@ -9,7 +9,7 @@
  *             from how often such steps turned out to be over it: SPILL_SHARE of them may. Where not even chunkTokensMin
  *             tokens fit, none: behind a long context a chunk of two costs nearly as much as one of eight.
  *   burst     one step in BURST_EVERY takes a chunk that is far over the bound, just large enough that the prompt is
- *             done in time, at most BURST_STRETCH times the bound.
+ *             done in time, at most BURST_STRETCH times the bound; where the prompt is late already, as long as it takes.
  *   alone     one step in ALONE_EVERY takes none, since a shared run does not show what its rows alone would take, and
  *             that grows with their contexts.
  *
@@ -143,7 +143,14 @@ export class ChunkSizer {
     if (regular === 0)
       this.#aim = Math.min(Math.max(AIM.first, this.#aim), this.#aim + SPILL_SHARE * AIM_STEP);
     if (this.#sinceBurst >= BURST_EVERY) {
-      const burst = Math.min(within(BURST_STRETCH * bound), this.#burst(ask, regular, decodeMs));
+      // What has been read took too long already: then no gap is too long for a burst to catch up in. One burst more or
+      // less is no lateness.
+      const late =
+        ask.elapsedMs - BURST_EVERY * bound > PREFILL_STRETCH * this.#aloneMs(ask.start, ask.scored);
+      const burst = Math.min(
+        late ? most : within(BURST_STRETCH * bound),
+        this.#burst(ask, regular, decodeMs),
+      );
       // A prompt never stands still, whatever its chunks are thought to cost.
       if (burst > regular || regular === 0) {
         this.#sinceBurst = 0;
@@ -168,10 +175,7 @@ export class ChunkSizer {
     const middle = (ask.start + ask.prompt) / 2;
     const regularMs = decodeMs + (regular === 0 ? 0 : (cost.ms(regular, middle) ?? 0));
     const left = ask.prompt - ask.start;
-    const leftMs = Math.max(
-      1,
-      PREFILL_STRETCH * this.#aloneMs(ask, this.#costOf(ask.scored)) - ask.elapsedMs,
-    );
+    const leftMs = Math.max(1, PREFILL_STRETCH * this.#aloneMs(ask.prompt, ask.scored) - ask.elapsedMs);
     const others = BURST_EVERY - 1;
     const fixedMs = cost.ms(0, middle) ?? 0;
     const perTokenMs = (cost.ms(1, middle) ?? 0) - fixedMs;
@@ -184,12 +188,13 @@ export class ChunkSizer {
     return needed <= regular ? regular : 4 * Math.ceil(needed / 4);
   }
 
-  /** Expected time of the whole prompt with nobody decoding. */
-  #aloneMs(ask: ChunkAsk, cost: ChunkCost): number {
+  /** Expected time of a prompt's first `tokens` with nobody decoding. */
+  #aloneMs(tokens: number, scored: boolean): number {
+    const { chunkTokensMax } = this.#limits;
+    const cost = this.#costOf(scored);
     let ms = 0;
-    for (let start = 0; start < ask.prompt; start += this.#limits.chunkTokensMax) {
-      ms += cost.ms(Math.min(this.#limits.chunkTokensMax, ask.prompt - start), start) ?? 0;
-    }
+    for (let start = 0; start < tokens; start += chunkTokensMax)
+      ms += cost.ms(Math.min(chunkTokensMax, tokens - start), start) ?? 0;
     return ms;
   }
 

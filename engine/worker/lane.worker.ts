@@ -52,7 +52,7 @@ function load({ model, rowsMax, slotTokens, chunkTokensMax, threads, spinning }:
     session: { threads, spinning },
   });
   current = { runner, steps: new StepRunner(runner, now) };
-  // Of the slots beyond the rows no more than a page each is ever touched.
+  // The slots beyond the rows only take what fills runs up, and what the trials at load wrote.
   const cacheBytes =
     arenaBytes({ ...arena, slots: rowsMax + 1 }) + (runner.staged ? arenaBytes(stageShape(arena)) : 0);
   return { kind: "loaded", loadMs: now() - start, cacheBytes };

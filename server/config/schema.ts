@@ -111,10 +111,11 @@ export const SettingsSchema = z.strictObject({
         .meta({ description: "Tokens computed in one step: decode rows and the prefill chunk together." }),
       chunk_tokens_max: whole(1, 65_536).default(256).meta({ description: "The longest prefill chunk." }),
       chunk_tokens_min: whole(1, 65_536).default(4).meta({
-        description: "The shortest prefill chunk that is worth a run of its own while rows decode.",
+        description: "The shortest prefill chunk that a step takes while rows decode.",
       }),
       inter_token_stretch_max: z.number().min(1.01).max(100).default(2).meta({
-        description: "A step with a prefill chunk may take at most this many times a step without.",
+        description:
+          "While a prompt is read, p95 of the time between two tokens of running answers stays within this many times what it was before.",
       }),
       waiting_max: whole(1, 1_000_000)
         .default(256)

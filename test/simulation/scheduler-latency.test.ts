@@ -40,17 +40,35 @@ describe.each([4, 6, 8])("beside %i rows", (rows) => {
     ["where every chunk starts dearly", DEAR_START],
     ["at costs that were measured", MEASURED],
     ["at costs that were measured in shared runs", SHARED],
-  ])("both promises hold %s", (_, machine) => {
+  ])("both promises hold %s, within what noise of a run adds", (_, machine) => {
     for (const noise of [0, 0.05, 0.1]) {
       const all = SEEDS.map((seed) => measureLatency({ ...machine, noise }, rows, seed));
       expect(mean(all, (latency) => latency.gapStretch)).toBeLessThanOrEqual(2.05);
-      expect(worst(all, (latency) => latency.gapStretch)).toBeLessThanOrEqual(2.25);
+      expect(worst(all, (latency) => latency.gapStretch)).toBeLessThanOrEqual(noise === 0 ? 2.02 : 2.25);
       expect(mean(all, (latency) => latency.firstTokenStretch)).toBeLessThanOrEqual(3);
-      expect(worst(all, (latency) => latency.firstTokenStretch)).toBeLessThanOrEqual(3.4);
+      expect(worst(all, (latency) => latency.firstTokenStretch)).toBeLessThanOrEqual(
+        noise === 0 ? 3.05 : 3.4,
+      );
       expect(worst(all, (latency) => latency.worstStretch)).toBeLessThanOrEqual(30);
     }
   });
 });
+
+test.each([
+  [1, 1_500],
+  [1, 16_000],
+  [2, 4_000],
+  [4, 8_000],
+  [4, 16_000],
+])(
+  "beside %i rows a prompt of %i tokens is in time, however dear its context makes small chunks",
+  (rows, tokens) => {
+    const latency = measureLatency({ ...SHARED, noise: 0.05 }, rows, 1, {}, tokens);
+    expect(latency.firstTokenStretch).toBeLessThanOrEqual(3);
+    // Rows grow meanwhile: the bound follows them.
+    expect(latency.gapStretch).toBeLessThanOrEqual(tokens > 4_000 ? 6 : 2.1);
+  },
+);
 
 test("no row ever waits longer than the bound where no burst is needed", () => {
   const machine: Machine = { decodeMs, chunkMs: (count) => 1 + 1.1 * count, noise: 0 };

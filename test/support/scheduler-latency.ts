@@ -34,7 +34,7 @@ export interface Latency {
 
 const LIMITS = laneLimits({
   rowsMax: 16,
-  slotTokens: 4_096,
+  slotTokens: 40_000,
   stepTokensMax: 528,
   chunkTokensMax: 512,
   chunkTokensMin: 4,
@@ -48,16 +48,17 @@ export function measureLatency(
   rows: number,
   seed: number,
   limits: Partial<LaneLimits> = {},
+  promptTokens = PROMPT_TOKENS,
 ): Latency {
   const bench = new Bench(machine, seed, { ...LIMITS, ...limits });
-  const aloneMs = bench.firstToken(bench.add({ prompt: tokens(PROMPT_TOKENS), maxTokens: 1 })).ms;
+  const aloneMs = bench.firstToken(bench.add({ prompt: tokens(promptTokens), maxTokens: 1 })).ms;
   // One after the other: with prompts waiting behind, chunks follow the crowd's rule instead.
   for (let running = 1; running <= rows; running += 1) {
-    bench.add({ prompt: tokens(60), maxTokens: 3_000 });
+    bench.add({ prompt: tokens(60), maxTokens: 30_000 });
     while (bench.scheduler.snapshot().running.length < running) bench.step();
   }
   const before = Array.from({ length: UNDISTURBED_STEPS }, () => bench.step().ms);
-  const { ms, gaps, chunks } = bench.firstToken(bench.add({ prompt: tokens(PROMPT_TOKENS), maxTokens: 1 }));
+  const { ms, gaps, chunks } = bench.firstToken(bench.add({ prompt: tokens(promptTokens), maxTokens: 1 }));
   const usual = percentile(before, 0.95);
   return {
     gapStretch: percentile(gaps, 0.95) / usual,

@@ -68,14 +68,15 @@ test("a model whose limits cannot be built is left out and logged once; the othe
   expect(logged).toEqual(["short"]);
 });
 
-test("logits count for a row a slot in decode steps and in shared ones, and for a chunk's scored rows", () => {
+test("logits count as the buffers of runs apart and of shared runs do", () => {
   install("small", { geometry: { ...GEOMETRY, vocabSize: 1000 } });
   install("large", { geometry: { ...GEOMETRY, vocabSize: 2000 } });
   const [large, small] = openShelf()
     .shelf.entries()
     .map((entry) => entry.residentBytes);
-  const slots = loadConfig({ env: { WEIR_HOME: home }, cwd: home }).engine.rowsMax + 1;
-  expect((large ?? 0) - (small ?? 0)).toBe(4 * 1000 * (2 * slots + 32));
+  // 16 rows by default and one slot more, filled up to a multiple of 4; 32 scored rows of a chunk.
+  expect(loadConfig({ env: { WEIR_HOME: home }, cwd: home }).engine.rowsMax).toBe(16);
+  expect((large ?? 0) - (small ?? 0)).toBe(4 * 1000 * (32 + 2 * 20 + 32));
 });
 
 test("a second graph for shared steps counts as a third copy of the weights", () => {

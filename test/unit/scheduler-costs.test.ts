@@ -253,7 +253,7 @@ describe("the size of a chunk", () => {
   test("is none where not even the least fits, but one step in thirty-one has one whatever it costs", () => {
     const sizer = new ChunkSizer(LIMITS);
     teach(sizer, { decode: () => 5, chunk: (count) => 200 + 50 * count });
-    expect(spend(sizer)).toBe(4);
+    expect(sizer.tokens(ask({ rows: 1 }))).toBe(4);
     const sizes = Array.from({ length: 62 }, () => {
       const size = sizer.tokens(ask({ rows: 1 }));
       step(sizer, 1, 0, 5);
@@ -261,6 +261,13 @@ describe("the size of a chunk", () => {
     });
     expect(sizes.filter((size) => size > 0)).toEqual([4]);
     expect(sizes.indexOf(4)).toBe(31);
+  });
+
+  test("is as long as may be, once in thirty-one steps, where the prompt is late already", () => {
+    const sizer = new ChunkSizer(LIMITS);
+    teach(sizer, { decode: () => 5, chunk: (count) => 200 + 50 * count });
+    expect(sizer.tokens(ask({ rows: 1, start: 8, elapsedMs: 1_000_000 }))).toBe(256);
+    expect(sizer.tokens(ask({ rows: 1, start: 264, elapsedMs: 1_000_000 }))).toBe(0);
   });
 
   test("does not wait for room while others wait for slots", () => {

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { padTo } from "../../engine/worker/padding.ts";
 import { DecoderRunner } from "../../engine/worker/runner.ts";
 import { makeRandomModel, type ShapeName } from "../../scripts/make-random-model.ts";
 import { compileForTest, temporaryFolder } from "../support/compiled.ts";
@@ -88,11 +89,14 @@ describe.each(cases)("$shape $type with an $kv cache", async ({ shape, type, kv 
     expect(decodeAlone(7)).toEqual(reference[7]);
   });
 
-  test.each([1, 2, 4, 6])("%i rows and a chunk in one run give the bits of two runs", (rows) => {
+  test.for([1, 2, 4, 6, 8])("%i rows and a chunk in one run give the bits of two runs", (rows, { skip }) => {
     const order = Array.from({ length: rows }, (_, row) => row);
     for (const row of order) prefill(row, row, [promptLength(row)]);
     const chunk = { slot: rows, start: 40, tokens: promptOf(7).slice(40, 52) };
     prefill(rows, 7, [40]);
+    // Filled-up rows could write into the chunk's slot, unless the chunk stands on the stage.
+    const whole = padTo(rows, runner.padding.decodeRows) === rows;
+    if (!whole && !runner.staged) skip("kernels here want other numbers of rows");
     expect(runner.canShare(rows, chunk.tokens.length)).toBe(true);
     const { rows: decoded, last } = runner.share(
       order.map((row) => tokenAt(row, 1000)),
