@@ -1,0 +1,201 @@
+/** What class of data a request holds: the highest of all votes. Whatever goes wrong on the way is a vote for restricted. */
+import { DATA_CLASSES, type DataClass, maxClass } from "../core/data-class.ts";
+import { VIEW_BOUNDS, viewsOf } from "./canonical.ts";
+import type { Evidence } from "./evidence.ts";
+import { recognised } from "./recognisers/index.ts";
+import type { Topic, TopicModel } from "./topic.ts";
+import { type TextPart, WALK_BOUNDS, type WalkBounds, walkRequest } from "./walk.ts";
+
+export interface ClassifyPorts {
+  readonly topics: TopicModel;
+  /** Votes of those who know more than the body says: a header, a key's policy, a connector. */
+  readonly declared?: readonly Evidence[];
+  readonly bounds?: WalkBounds;
+}
+
+export interface Classification {
+  readonly class: DataClass;
+  /** Each rule once a place, the highest class first; it holds no text of the request. */
+  readonly evidence: readonly Evidence[];
+  /** 0..1: how sure it is that the class is not lower or, for public, not higher. */
+  readonly confidence: number;
+}
+
+/** The class of a chat or completion body. It never throws. */
+export function classify(body: unknown, ports: ClassifyPorts): Classification {
+  const votes = new Votes();
+  try {
+    for (const vote of ports.declared ?? []) votes.add(vote.rule, vote.class, vote.where);
+    labelled(body, votes);
+    const { parts, doubts } = walkRequest(body, ports.bounds ?? WALK_BOUNDS);
+    for (const doubt of doubts) votes.add(doubt.rule, "restricted", doubt.where);
+    // What is too large to be walked is not worth the time of a scan: its class is known.
+    if (!doubts.some(({ rule }) => rule === "doubt.size")) scanParts(parts, votes);
+    askTopics(parts, ports.topics, votes);
+  } catch {
+    votes.add("doubt.failure", "restricted", "");
+  }
+  return votes.result();
+}
+
+/** Evidence beyond this many entries says nothing new. */
+const EVIDENCE_MAX = 64;
+/** From this score on a topic decides. */
+const TOPIC_SCORE_MIN = 0.5;
+const TOPIC_CLASS: Readonly<Record<Exclude<Topic, "public">, DataClass>> = {
+  hr: "restricted",
+  "chat-log": "restricted",
+  private: "personal",
+};
+/** Small texts are read together, so that what they say to each other is seen and the fixed cost is paid once. */
+const BATCH_CHARACTERS = 4096;
+/** As much of the text before is read again with the text behind a border. */
+const CARRIED = 256;
+
+class Votes {
+  readonly #votes = new Map<string, Evidence>();
+  readonly #rules = new Set<string>();
+  #class: DataClass = "public";
+  #doubt = 0;
+
+  add(rule: string, value: DataClass, where: string): void {
+    const known = DATA_CLASSES.includes(value) ? value : "restricted";
+    this.#class = maxClass(this.#class, known);
+    this.#rules.add(rule);
+    this.#votes.set(`${rule} ${where}`, { rule, class: known, where });
+  }
+
+  has(rule: string): boolean {
+    return this.#rules.has(rule);
+  }
+
+  /** How near something came to a vote: 0 not at all, 1 nearly. */
+  wavers(score: number): void {
+    this.#doubt = Math.max(this.#doubt, score);
+  }
+
+  result(): Classification {
+    const evidence = [...this.#votes.values()]
+      .sort((a, b) => rank(b.class) - rank(a.class))
+      .slice(0, EVIDENCE_MAX);
+    const highest = evidence.filter((vote) => vote.class === this.#class);
+    const onlyTopics = highest.length > 0 && highest.every(({ rule }) => rule.startsWith("topic."));
+    const confidence = this.#class === "public" ? 1 - this.#doubt : onlyTopics ? this.#doubt : 1;
+    return { class: this.#class, evidence, confidence };
+  }
+}
+
+const rank = (value: DataClass): number => DATA_CLASSES.indexOf(value);
+
+/** A label of the caller's own. It can only raise the class; one that nobody knows raises it to the top. */
+function labelled(body: unknown, votes: Votes): void {
+  const metadata = (body as { readonly metadata?: unknown } | null | undefined)?.metadata;
+  const label = (metadata as { readonly data_class?: unknown } | null | undefined)?.data_class;
+  if (label === undefined || label === null || label === "public") return;
+  votes.add("declared.metadata", label as DataClass, "/metadata/data_class");
+}
+
+function scanParts(parts: readonly TextPart[], votes: Votes): void {
+  for (const batch of batches(parts)) {
+    const found = scan(batch.map(written).join("\n"));
+    if (found.size === 0) continue;
+    if (batch.length === 1) {
+      record(found, (batch[0] as TextPart).where, votes);
+      continue;
+    }
+    for (const part of batch) {
+      const alone = scan(written(part));
+      record(alone, part.where, votes);
+      for (const rule of alone.keys()) found.delete(rule);
+    }
+    // What only several texts together say stands at what contains them.
+    record(found, commonPointer(batch.map(({ where }) => where)), votes);
+  }
+  scanBorders(parts, votes);
+}
+
+function record(found: ReadonlyMap<string, DataClass>, where: string, votes: Votes): void {
+  for (const [rule, value] of found) votes.add(rule, value, where);
+}
+
+/** A text as it is read: with the names that lead to it. */
+const written = ({ label, text }: TextPart): string => (label === undefined ? text : `${label}: ${text}`);
+
+/** Rules that find something in any view of the text, with their classes. */
+function scan(text: string): Map<string, DataClass> {
+  const { texts, findings } = viewsOf(text, VIEW_BOUNDS);
+  const found = new Map<string, DataClass>();
+  for (const finding of findings) found.set(finding, finding === "blob.opaque" ? "internal" : "restricted");
+  for (const view of texts) for (const { rule, class: value } of recognised(view)) found.set(rule, value);
+  return found;
+}
+
+function* batches(parts: readonly TextPart[]): Generator<readonly TextPart[]> {
+  let batch: TextPart[] = [];
+  let characters = 0;
+  for (const part of parts) {
+    if (batch.length > 0 && characters + part.text.length > BATCH_CHARACTERS) {
+      yield batch;
+      batch = [];
+      characters = 0;
+    }
+    batch.push(part);
+    characters += part.text.length;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** What is split over texts: the end of the one before, and of the one before of the same role, with the next one's start. */
+function scanBorders(parts: readonly TextPart[], votes: Votes): void {
+  const tails = new Map<string, string>();
+  const borders: { readonly text: string; readonly where: string }[] = [];
+  for (const part of parts) {
+    if (part.text === "") continue;
+    const carried = new Set([tails.get(""), tails.get(`${part.kind} ${part.role}`)]);
+    for (const tail of carried) {
+      if (tail !== undefined) borders.push({ text: tail + part.text.slice(0, CARRIED), where: part.where });
+    }
+    for (const key of ["", `${part.kind} ${part.role}`]) {
+      tails.set(key, ((tails.get(key) ?? "") + part.text.slice(-CARRIED)).slice(-CARRIED));
+    }
+  }
+  for (let first = 0; first < borders.length; first += BORDERS_TOGETHER) {
+    const group = borders.slice(first, first + BORDERS_TOGETHER);
+    const together = scan(group.map(({ text }) => text).join("\n\n"));
+    if (![...together.keys()].some((rule) => !votes.has(rule))) continue;
+    for (const { text, where } of group) {
+      const found = scan(text);
+      for (const rule of found.keys()) if (votes.has(rule)) found.delete(rule);
+      record(found, where, votes);
+    }
+  }
+}
+
+const BORDERS_TOGETHER = 8;
+
+/** The deepest pointer that all of them begin with. */
+function commonPointer(pointers: readonly string[]): string {
+  const [names = [], ...others] = pointers.map((pointer) => pointer.split("/"));
+  let length = names.length;
+  for (const other of others) {
+    let same = 0;
+    while (same < length && other[same] === names[same]) same += 1;
+    length = same;
+  }
+  return names.slice(0, length).join("/");
+}
+
+/** No vote at all is no proof, and a score that is no number is none either. */
+function askTopics(parts: readonly TextPart[], topics: TopicModel, votes: Votes): void {
+  if (parts.length === 0) return;
+  const answers = topics.votes(parts);
+  if (answers.length === 0) votes.add("doubt.topic-missing", "restricted", "");
+  for (const { topic, score, where } of answers) {
+    if (!(score >= 0 && score <= 1)) votes.add("doubt.topic-score", "restricted", where);
+    else if (topic !== "public") {
+      votes.wavers(score);
+      const value = TOPIC_CLASS[topic] ?? "restricted";
+      if (score >= TOPIC_SCORE_MIN) votes.add(`topic.${topic}`, value, where);
+    }
+  }
+}

@@ -1,0 +1,85 @@
+/** Spellings that keep a number or a word from machines and not from people, undone. The text is folded before. */
+
+/** Other readings of a text, each different from it. */
+export function loosened(text: string): readonly string[] {
+  const plain = addresses(numerals(text));
+  const readings = [plain, ...leet(text).map(addresses)];
+  return [...new Set(readings)].filter((reading) => reading !== text);
+}
+
+const HAN_DIGITS = "〇零一二三四五六七八九壹贰叁肆伍陆柒捌玖幺兩两";
+const HAN_VALUES = "00123456789123456789122";
+const HAN_RUN = new RegExp(`[${HAN_DIGITS}](?:[ ,.·、_-]{0,2}[${HAN_DIGITS}\\dXx]){2,}`, "g");
+const WORDS = new Map(
+  "zero0 oh0 one1 two2 three3 four4 five5 six6 seven7 eight8 nine9"
+    .split(" ")
+    .map((entry) => [entry.slice(0, -1), entry.slice(-1)]),
+);
+const WORD = `(?:${[...WORDS.keys()].join("|")})`;
+const WORD_RUN = new RegExp(`\\b${WORD}(?:[ ,.-]{1,2}${WORD}){3,}\\b`, "gi");
+/** Letters and marks that stand for a digit in a row of digits. */
+const ALIKE = new Map(
+  "O0 o0 D0 Q0 l1 I1 i1 |1 !1 Z2 z2 E3 A4 S5 s5 $5 b6 G6 T7 B8 g9 q9"
+    .split(" ")
+    .map((pair) => [pair[0], pair[1]]),
+);
+const ALIKE_RUN = /[\dOoDQlIi|!ZzEASs$bGTBgq.@ _-]{7,}/g;
+
+function numerals(text: string): string {
+  let out = text;
+  if (/[〇零一二三四五六七八九壹贰叁肆伍陆柒捌玖幺]/.test(out)) {
+    out = out.replace(HAN_RUN, (run) =>
+      run.replace(/[^\d ,.·、_Xx-]/g, (digit) => HAN_VALUES[HAN_DIGITS.indexOf(digit)] ?? digit),
+    );
+  }
+  if (/(?:one|two|three|five|six|seven|eight|nine|zero)[ ,.-]/i.test(out)) {
+    out = out.replace(WORD_RUN, (run) =>
+      run.replace(/[a-z]+/gi, (word) => WORDS.get(word.toLowerCase()) ?? word).replace(/[ ,.-]+/g, ""),
+    );
+  }
+  return out.replace(ALIKE_RUN, (run) => {
+    if (!/\d/.test(run) || !/[A-Za-z|!$]/.test(run)) return run;
+    return run.replace(/[A-Za-z\d|!$]{2,}/g, (token) => {
+      const read = token.replace(/[^\d]/g, (letter) => ALIKE.get(letter) ?? letter);
+      return (token.match(/\d/g)?.length ?? 0) * 2 >= token.length || read.length >= 9 ? read : token;
+    });
+  });
+}
+
+const LEET = new Map("4a 3e 0o 5s 7t 8b 9g @a $s !i +t |l".split(" ").map((pair) => [pair[0], pair[1]]));
+/** A digit or mark inside a word, or a digit before three letters. */
+const MIXED =
+  /[A-Za-z][0-9@$!|+]{1,3}[A-Za-z]|(?<![A-Za-z0-9])[0-9@$!][A-Za-z]{3}|[A-Za-z]{2}[0-9@$!][0-9@$!]?[A-Za-z]/;
+const TOKEN = /[A-Za-z0-9@$!|+]{4,40}/g;
+/** Letters set apart: `s a l a r y`. */
+const SPACED = /(?<![A-Za-z])[A-Za-z](?:([ ._*-])[A-Za-z](?![A-Za-z])){3,40}/g;
+
+/** With 1 as i and with 1 as l. */
+function leet(text: string): readonly string[] {
+  const close = text.replace(SPACED, (run) => run.replace(/[ ._*-]/g, ""));
+  if (!MIXED.test(close)) return close === text ? [] : [close];
+  const read = (one: string): string =>
+    close.replace(TOKEN, (token) =>
+      MIXED.test(token)
+        ? token.replace(/[^A-Za-z]/g, (mark) => (mark === "1" ? one : (LEET.get(mark) ?? mark)))
+        : token,
+    );
+  const first = read("i");
+  return first === text ? [] : [first, read("l")];
+}
+
+const AT_MARKED =
+  /\s{0,3}[[({<]\s?(?:at|@|艾特|a)\s?[\])}>]\s{0,3}|\s?(?:艾特|圈a|#at#|_at_)\s?|\s{1,3}@\s{1,3}/gi;
+const AT_WORD = /\s{1,3}at\s{1,3}/gi;
+const DOT =
+  /\s{0,3}[[({<]\s?(?:dot|\.|点|period)\s?[\])}>]\s{0,3}|\s{1,3}(?:dot|点)\s{1,3}|\s?点\s?(?=[a-z])|_dot_|#dot#| \. /gi;
+const TOPS = "[\\s\\])}>_#]{0,3}(?:com|org|net|cn|edu|gov|io|co|uk|de|fr|info|me|eu|us|app|dev)\\b";
+const TOP = new RegExp(`(?:dot|点|\\.|period)${TOPS}`, "i");
+const SPELLED_TOP = new RegExp(`(?:dot|点|[[({]\\.|period)${TOPS}`, "i");
+
+/** A plain "at" is a word like others, unless a dot is spelled out as well. */
+function addresses(text: string): string {
+  if (!TOP.test(text) || !/@|at\b|艾特|圈a|\(a\)/i.test(text)) return text;
+  const marked = text.replace(AT_MARKED, "@");
+  return SPELLED_TOP.test(text) ? marked.replace(AT_WORD, "@").replace(DOT, ".") : marked;
+}

@@ -1,0 +1,159 @@
+/** Every way in which the digits of a text may belong together: as they stand, and over separators. */
+import type { Span } from "./recogniser.ts";
+
+export interface DigitRun extends Span {
+  readonly digits: string;
+  /** Lengths of the groups that separators make of it: `138 0013 8000` is 3, 4, 4. */
+  readonly sizes: readonly number[];
+  /** What stands between the groups: "" for one group, undefined where it differs. */
+  readonly separator: string | undefined;
+}
+
+/** Runs by their number of digits. */
+export interface Numbers {
+  ofLength(length: number): readonly DigitRun[];
+  readonly any: boolean;
+}
+
+/** Longer runs are no identifier; they are kept whole up to here, so that none is cut out of their middle. */
+const DIGITS_MAX = 24;
+const SEPARATOR_MAX = 3;
+/** May stand between groups of one number. */
+const SEPARATORS: ReadonlySet<number> = new Set([..." \t\n\r-.·_/\\()|:,~*+#"].map((c) => c.charCodeAt(0)));
+/** Groupings in which people write numbers; a run of them is looked for inside longer ones. */
+const GROUPINGS: readonly (readonly number[])[] = [
+  [3, 4, 4],
+  [2, 3, 4, 4],
+  [4, 4, 4, 4],
+  [4, 4, 4, 4, 3],
+  [4, 6, 5],
+  [4, 4, 4],
+  [3, 2, 4],
+  [3, 3, 4],
+  [1, 3, 3, 4],
+  [3, 3, 3],
+  [6, 8, 4],
+  [6, 4, 4, 4],
+];
+const NONE: readonly DigitRun[] = [];
+
+export function findNumbers(text: string): Numbers {
+  const found: DigitRun[][] = [];
+  const add = (run: DigitRun): void => {
+    const list = found[run.digits.length] ?? [];
+    found[run.digits.length] = list;
+    list.push(run);
+  };
+  let any = false;
+  for (let index = 0; index < text.length; ) {
+    if (!isDigit(text.charCodeAt(index))) {
+      index += 1;
+      continue;
+    }
+    any = true;
+    const groups = clusterAt(text, index);
+    runsOf(text, groups, add);
+    index = (groups.at(-1) as Span).end;
+  }
+  return { any, ofLength: (length) => found[length] ?? NONE };
+}
+
+const isDigit = (unit: number): boolean => unit >= 0x30 && unit <= 0x39;
+const isLetter = (unit: number): boolean => (unit | 0x20) >= 0x61 && (unit | 0x20) <= 0x7a;
+
+/** Groups of digits from here on, as far as only separators stand between them. */
+function clusterAt(text: string, from: number): readonly Span[] {
+  const groups: Span[] = [];
+  for (let start = from; ; ) {
+    let end = start + 1;
+    while (isDigit(text.charCodeAt(end))) end += 1;
+    groups.push({ start, end });
+    let next = end;
+    while (next - end < SEPARATOR_MAX && SEPARATORS.has(text.charCodeAt(next))) next += 1;
+    if (next === end || !isDigit(text.charCodeAt(next))) return groups;
+    start = next;
+  }
+}
+
+function runsOf(text: string, groups: readonly Span[], add: (run: DigitRun) => void): void {
+  for (const [index, group] of groups.entries()) {
+    if (group.end - group.start <= DIGITS_MAX && !isEmbedded(text, groups, index)) add(joined(text, [group]));
+  }
+  if (groups.length === 1) return;
+  const seen = new Set<number>();
+  const offer = (first: number, last: number): void => {
+    const key = first * groups.length + last;
+    if (last <= first || seen.has(key)) return;
+    seen.add(key);
+    const part = groups.slice(first, last + 1);
+    if (part.length > DIGITS_MAX) return;
+    const run = joined(text, part);
+    if (run.digits.length <= DIGITS_MAX) add(run);
+  };
+  offer(0, groups.length - 1);
+  offer(0, groups.length - 2);
+  offer(1, groups.length - 1);
+  for (let first = 0; first < groups.length; first += 1) {
+    for (const sizes of GROUPINGS) {
+      if (sizes.every((size, index) => sizeOf(groups[first + index]) === size)) {
+        offer(first, first + sizes.length - 1);
+      }
+    }
+  }
+  for (let first = 0; first + 1 < groups.length; ) {
+    const separator = between(text, groups, first);
+    let last = first + 1;
+    while (last + 1 < groups.length && between(text, groups, last) === separator) last += 1;
+    offer(first, last);
+    first = last;
+  }
+}
+
+const sizeOf = (group: Span | undefined): number => (group === undefined ? 0 : group.end - group.start);
+
+const between = (text: string, groups: readonly Span[], index: number): string =>
+  text.slice((groups[index] as Span).end, (groups[index + 1] as Span).start);
+
+/** The middle of a token such as a hash, or the places behind a decimal point. */
+function isEmbedded(text: string, groups: readonly Span[], index: number): boolean {
+  const { start, end } = groups[index] as Span;
+  const before = text.charCodeAt(start - 1);
+  const after = text.charCodeAt(end);
+  if (isLetter(before) && isLetter(after)) return true;
+  if (before !== 0x2e || index === 0) return false;
+  const whole = groups[index - 1] as Span;
+  return whole.end === start - 1 && whole.end - whole.start <= 2 && text.charCodeAt(whole.start - 1) !== 0x2e;
+}
+
+function joined(text: string, groups: readonly Span[]): DigitRun {
+  const first = groups[0] as Span;
+  const last = groups.at(-1) as Span;
+  let separator: string | undefined = groups.length === 1 ? "" : between(text, groups, 0);
+  for (let index = 1; index + 1 < groups.length && separator !== undefined; index += 1) {
+    if (between(text, groups, index) !== separator) separator = undefined;
+  }
+  return {
+    start: first.start,
+    end: last.end,
+    digits: groups.map(({ start, end }) => text.slice(start, end)).join(""),
+    sizes: groups.map(sizeOf),
+    separator,
+  };
+}
+
+/** Whether somebody would write one number so: in groups that are alike but for the last, or in small ones with one mark. */
+export function isOneNumber({ sizes, separator }: DigitRun): boolean {
+  if (separator === "") return true;
+  if (separator === undefined || separator.length > 2) return false;
+  const size = sizes[0] as number;
+  const alike = sizes.every((each, index) => (index === sizes.length - 1 ? each <= size : each === size));
+  if (alike) return size === 1 ? !/[,:+]/.test(separator) : size <= 4 && !/[,:/+*]/.test(separator);
+  return sizes.length > 2 && sizes.every((each) => each <= 4) && /^[-.·_]+$/.test(separator);
+}
+
+/** Whether only marks stand between the groups that numbers are written with, and none of arithmetic or lists. */
+export const isWrittenAsNumber = (text: string, { start, end }: Span): boolean =>
+  /^[\d ().\-·_/]*$/.test(text.slice(start, end));
+
+export const hasGrouping = (run: DigitRun, ...groupings: readonly string[]): boolean =>
+  groupings.includes(run.sizes.join("-"));
