@@ -1,12 +1,15 @@
-/** All the ways in which a text can be read: as it stands, folded, with spellings undone, and decoded, again and again. */
+/**
+ * All the ways in which a text can be read: as it stands, folded, with spellings undone, and decoded, again and again.
+ * Of a long text, a further reading holds only the stretches that it reads differently, with what stands around them.
+ */
 import { decode } from "./decode.ts";
-import { fold, hidden } from "./fold.ts";
+import { fold, hidden, isSameButForMarks } from "./fold.ts";
 import { loosened } from "./loosen.ts";
 
 export interface ViewBounds {
   /** Codes within codes. */
   readonly depthMax: number;
-  /** Characters that views may have beyond those of the text, all together; and bytes that one code may unpack to. */
+  /** Characters that decoded views may have, all together; and bytes that one code may unpack to. */
   readonly addedMax: number;
 }
 
@@ -26,31 +29,85 @@ export function viewsOf(text: string, bounds: ViewBounds): Views {
 
   const read = (view: string, depth: number): void => {
     if (texts.has(view)) return;
-    if (depth > 0) {
-      added += view.length;
-      if (added > bounds.addedMax) {
-        findings.add("doubt.views");
-        return;
-      }
-    }
     texts.add(view);
     const folded = fold(view);
-    const readings = new Set([folded, ...loosened(folded)]);
-    for (const reading of readings) texts.add(reading);
-    const unseen = folded === view ? "" : hidden(view);
-    if (unseen !== "") deeper(unseen, depth);
+    const readings = [folded];
+    if (folded !== view) {
+      add(
+        texts,
+        differing(view, (stretch) => withoutMarks(stretch)),
+      );
+      deeper(hidden(view), depth);
+    }
+    for (const reading of spellings(folded)) {
+      texts.add(reading);
+      readings.push(reading);
+    }
     for (const reading of readings) {
       const { text: decoded, opaque, oversize } = decode(reading, bounds.addedMax);
       if (opaque) findings.add("blob.opaque");
       if (oversize) findings.add("doubt.views");
-      if (decoded !== reading) deeper(decoded, depth);
+      if (decoded !== reading) deeper(excerpt(reading, decoded), depth);
     }
   };
   const deeper = (view: string, depth: number): void => {
-    if (depth >= bounds.depthMax) findings.add("doubt.encoding-depth");
+    if (view === "" || texts.has(view)) return;
+    added += view.length;
+    if (added > bounds.addedMax) findings.add("doubt.views");
+    else if (depth >= bounds.depthMax) findings.add("doubt.encoding-depth");
     else read(view, depth + 1);
   };
 
   read(text, 0);
   return { texts: [...texts], findings: [...findings] };
+}
+
+/** A stretch, and as much around it as a word may stand from the number that it explains. */
+const STRETCH = 1024;
+const AROUND = 192;
+
+function add(texts: Set<string>, reading: string): void {
+  if (reading !== "") texts.add(reading);
+}
+
+/** The folded stretch; the very same where only marks of punctuation are different. */
+function withoutMarks(stretch: string): string {
+  const folded = fold(stretch);
+  return isSameButForMarks(stretch, folded) ? stretch : folded;
+}
+
+/** The stretches that `change` changes, changed; "" where there are none. */
+function differing(text: string, change: (stretch: string) => string): string {
+  if (text.length <= STRETCH) {
+    const changed = change(text);
+    return changed === text ? "" : changed;
+  }
+  const found: string[] = [];
+  for (let start = 0; start < text.length; start += STRETCH) {
+    const stretch = text.slice(Math.max(0, start - AROUND), start + STRETCH + AROUND);
+    const changed = change(stretch);
+    if (changed !== stretch) found.push(changed);
+  }
+  return found.join("\n");
+}
+
+function spellings(text: string): readonly string[] {
+  const readings = loosened.map((loosen) => differing(text, loosen));
+  return [...new Set(readings)].filter((reading) => reading !== "");
+}
+
+/** Of a reading that differs in one place, that place and what stands around it. */
+function excerpt(text: string, reading: string): string {
+  if (reading.length <= STRETCH) return reading;
+  const length = Math.min(text.length, reading.length);
+  let ahead = 0;
+  while (ahead < length && text.charCodeAt(ahead) === reading.charCodeAt(ahead)) ahead += 1;
+  let behind = 0;
+  while (
+    behind < length - ahead &&
+    text.charCodeAt(text.length - 1 - behind) === reading.charCodeAt(reading.length - 1 - behind)
+  ) {
+    behind += 1;
+  }
+  return reading.slice(Math.max(0, ahead - AROUND), reading.length - Math.max(0, behind - AROUND));
 }

@@ -75,6 +75,20 @@ export function fold(text: string): string {
   return Buffer.from(out.buffer, 0, 2 * length).toString("utf16le");
 }
 
+/** Whether two texts differ in marks of punctuation only, which hide nothing from anybody. */
+export function isSameButForMarks(text: string, folded: string): boolean {
+  if (text.length !== folded.length) return false;
+  for (let index = 0; index < text.length; index += 1) {
+    if (text.charCodeAt(index) !== folded.charCodeAt(index) && !MARKS.has(text.charCodeAt(index)))
+      return false;
+  }
+  return true;
+}
+
+const MARKS: ReadonlySet<number> = new Set(
+  [..."，。：；！？（）、“”‘’—–…"].map((mark) => mark.charCodeAt(0)),
+);
+
 /** Text written in characters that do not show: as tags, or as variation selectors that stand for bytes. */
 export function hidden(text: string): string {
   if (!/\udb40|[\ufe00-\ufe0f]/.test(text)) return "";

@@ -1,11 +1,11 @@
 /** Spellings that keep a number or a word from machines and not from people, undone. The text is folded before. */
 
-/** Other readings of a text, each different from it. */
-export function loosened(text: string): readonly string[] {
-  const plain = addresses(numerals(text));
-  const readings = [plain, ...leet(text).map(addresses)];
-  return [...new Set(readings)].filter((reading) => reading !== text);
-}
+/** Each gives another reading of a text, or the very same where there is none. All work within a few words. */
+export const loosened: readonly ((text: string) => string)[] = [
+  (text) => addresses(numerals(text)),
+  (text) => addresses(leet(text, "i")),
+  (text) => (text.includes("1") ? addresses(leet(text, "l")) : text),
+];
 
 const HAN_DIGITS = "〇零一二三四五六七八九壹贰叁肆伍陆柒捌玖幺兩两";
 const HAN_VALUES = "00123456789123456789122";
@@ -23,7 +23,16 @@ const ALIKE = new Map(
     .split(" ")
     .map((pair) => [pair[0], pair[1]]),
 );
-const ALIKE_RUN = /[\dOoDQlIi|!ZzEASs$bGTBgq.@ _-]{7,}/g;
+const IS_DIGIT = 1;
+const IS_ALIKE = 2;
+const IS_BETWEEN = 3;
+const KINDS = new Uint8Array(128);
+for (const digit of "0123456789") KINDS[digit.charCodeAt(0)] = IS_DIGIT;
+for (const letter of ALIKE.keys()) KINDS[(letter as string).charCodeAt(0)] = IS_ALIKE;
+for (const mark of " .-_·") if (mark.charCodeAt(0) < 128) KINDS[mark.charCodeAt(0)] = IS_BETWEEN;
+/** As many digits a number has at the least, and as many of them must be written as digits. */
+const ROW_MIN = 7;
+const ROW_DIGITS_MIN = 3;
 
 function numerals(text: string): string {
   let out = text;
@@ -37,35 +46,53 @@ function numerals(text: string): string {
       run.replace(/[a-z]+/gi, (word) => WORDS.get(word.toLowerCase()) ?? word).replace(/[ ,.-]+/g, ""),
     );
   }
-  return out.replace(ALIKE_RUN, (run) => {
-    if (!/\d/.test(run) || !/[A-Za-z|!$]/.test(run)) return run;
-    return run.replace(/[A-Za-z\d|!$]{2,}/g, (token) => {
-      const read = token.replace(/[^\d]/g, (letter) => ALIKE.get(letter) ?? letter);
-      return (token.match(/\d/g)?.length ?? 0) * 2 >= token.length || read.length >= 9 ? read : token;
-    });
-  });
+  return rows(out);
 }
+
+/** Rows of digits in which some are written as letters. By hand: most rows are words, and are left at once. */
+function rows(text: string): string {
+  let out = "";
+  let copied = 0;
+  for (let index = 0; index < text.length; index += 1) {
+    const start = index;
+    let digits = 0;
+    let letters = 0;
+    let kind = kindOf(text, index);
+    while (kind !== 0) {
+      if (kind === IS_DIGIT) digits += 1;
+      else if (kind === IS_ALIKE) letters += 1;
+      index += 1;
+      kind = kindOf(text, index);
+    }
+    if (letters === 0 || digits < ROW_DIGITS_MIN || digits + letters < ROW_MIN) continue;
+    const row = text.slice(start, index);
+    const read = row.replace(/[^\s.·_-]{2,}/g, (token) => (/\d/.test(token) ? asDigits(token) : token));
+    out += text.slice(copied, start) + read;
+    copied = index;
+  }
+  return copied === 0 ? text : out + text.slice(copied);
+}
+
+const kindOf = (text: string, index: number): number => KINDS[text.charCodeAt(index)] ?? 0;
+
+const asDigits = (token: string): string => token.replace(/[^\d]/g, (letter) => ALIKE.get(letter) ?? letter);
 
 const LEET = new Map("4a 3e 0o 5s 7t 8b 9g @a $s !i +t |l".split(" ").map((pair) => [pair[0], pair[1]]));
 /** A digit or mark inside a word, or a digit before three letters. */
-const MIXED =
-  /[A-Za-z][0-9@$!|+]{1,3}[A-Za-z]|(?<![A-Za-z0-9])[0-9@$!][A-Za-z]{3}|[A-Za-z]{2}[0-9@$!][0-9@$!]?[A-Za-z]/;
+const MIXED = /[A-Za-z][0-9@$!]{1,3}[A-Za-z]|(?<![A-Za-z0-9])[0-9@$!][A-Za-z]{3}/;
 const TOKEN = /[A-Za-z0-9@$!|+]{4,40}/g;
 /** Letters set apart: `s a l a r y`. */
 const SPACED = /(?<![A-Za-z])[A-Za-z](?:([ ._*-])[A-Za-z](?![A-Za-z])){3,40}/g;
 
-/** With 1 as i and with 1 as l. */
-function leet(text: string): readonly string[] {
+/** The figure 1 is read as the letter `one`. */
+function leet(text: string, one: string): string {
   const close = text.replace(SPACED, (run) => run.replace(/[ ._*-]/g, ""));
-  if (!MIXED.test(close)) return close === text ? [] : [close];
-  const read = (one: string): string =>
-    close.replace(TOKEN, (token) =>
-      MIXED.test(token)
-        ? token.replace(/[^A-Za-z]/g, (mark) => (mark === "1" ? one : (LEET.get(mark) ?? mark)))
-        : token,
-    );
-  const first = read("i");
-  return first === text ? [] : [first, read("l")];
+  if (!MIXED.test(close)) return close;
+  return close.replace(TOKEN, (token) =>
+    MIXED.test(token)
+      ? token.replace(/[^A-Za-z]/g, (mark) => (mark === "1" ? one : (LEET.get(mark) ?? mark)))
+      : token,
+  );
 }
 
 const AT_MARKED =

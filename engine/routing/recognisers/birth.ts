@@ -1,5 +1,6 @@
 /** Dates of birth: a date beside the word. People who would be over a hundred and ten are history. */
 import type { Recogniser } from "./recogniser.ts";
+import { matchesNear } from "./tokens.ts";
 import { phrases } from "./word-list.ts";
 
 const MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec";
@@ -24,9 +25,7 @@ export const birth: Recogniser = {
       born`),
   },
   *find({ text, words }) {
-    if (words.of("birth").length === 0) return;
-    for (const match of text.matchAll(DATES)) {
-      const span = { start: match.index, end: match.index + match[0].length };
+    for (const span of matchesNear(text, words.of("birth"), { before: 24, after: 12 }, DATES)) {
       if (words.near("birth", span, 24, 12)) yield span;
     }
   },

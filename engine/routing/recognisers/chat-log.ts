@@ -20,6 +20,16 @@ const ANGLED = new RegExp(`^<[@+ ]?${NAME}>\\s`, "iu");
 /** `Bob: hi`, where a script or a form may be meant as well. */
 const PLAIN = /^(\p{Lu}[\p{L}.'’-]{1,20}(?: \p{Lu}[\p{L}.'’-]{0,20}){0,2}|\p{Script=Han}{2,4})\s?[:：]\s?\S/u;
 
+const CLOCK = /\d[:.：]\d{2}/;
+
+function firstName(shapes: readonly RegExp[], head: string): string | undefined {
+  for (const shape of shapes) {
+    const name = shape.exec(head)?.[1];
+    if (name !== undefined) return name;
+  }
+  return undefined;
+}
+
 const LABELS = new Set(
   (
     "user assistant system human ai bot chatbot model gpt chatgpt q a question answer input output note notes example " +
@@ -49,12 +59,12 @@ export const chatLog: Recogniser = {
       const end = stop === -1 ? text.length : stop;
       const head = text.slice(start, Math.min(end, start + HEAD)).trim();
       start = end + 1;
-      if (!/[:：>]|\d[.]\d/.test(head)) continue;
-      const name = TIMED.map((shape) => shape.exec(head)?.[1]).find((found) => found !== undefined);
-      if (name !== undefined) timed.say(name);
-      agenda.say(AGENDA.exec(head)?.[1]);
-      angled.say(ANGLED.exec(head)?.[1]);
-      plain.say(PLAIN.exec(head)?.[1]);
+      if (CLOCK.test(head)) {
+        timed.say(firstName(TIMED, head));
+        agenda.say(AGENDA.exec(head)?.[1]);
+      }
+      if (head.startsWith("<")) angled.say(ANGLED.exec(head)?.[1]);
+      else if (/[:：]/.test(head)) plain.say(PLAIN.exec(head)?.[1]);
     }
     const whole: Span = { start: 0, end: text.length };
     if (timed.names >= 2) yield whole;
@@ -93,9 +103,10 @@ export const chatExport: Recogniser = {
   *find({ text }) {
     const whole: Span = { start: 0, end: text.length };
     const senders = new Set<string>();
-    for (const match of text.matchAll(SENDER)) senders.add(match[1] as string);
+    if (text.includes('"')) for (const match of text.matchAll(SENDER)) senders.add(match[1] as string);
     if (senders.size >= 2 && count(text, BODY, 2) >= 2) yield whole;
-    if (MAIL.test(text) || WROTE.test(text)) yield whole;
+    if (/subject|主题/i.test(text) && MAIL.test(text)) yield whole;
+    else if (text.includes(" wrote:") && WROTE.test(text)) yield whole;
   },
   examples: {
     hits: [

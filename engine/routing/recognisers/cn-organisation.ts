@@ -1,6 +1,6 @@
 /** Unified social credit codes of Chinese organisations: GB 32100, with its check character. */
 import type { Recogniser } from "./recogniser.ts";
-import { isFree, tokenAt } from "./tokens.ts";
+import { isFree, lettersAhead, tokenAt } from "./tokens.ts";
 
 const ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY";
 const WEIGHTS = [1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28];
@@ -9,11 +9,15 @@ export const cnOrganisation: Recogniser = {
   rule: "id.cn-organisation",
   class: "internal",
   *find({ text, numbers }) {
-    if (!numbers.any) return;
-    for (const match of text.matchAll(/[1-9ANYanyGg][ ._·-]?[1-59Gg](?=[ ._·-]?\d)/g)) {
-      const token = tokenAt(text, match.index, 18);
-      if (token.value.length !== 18 || !isFree(text, token) || !isCode(token.value)) continue;
-      yield token;
+    for (const digits of numbers.starts) {
+      // The first two characters may be letters: the registering office, and the kind of organisation.
+      for (const letters of [0, 1, 2]) {
+        const start = letters === 0 ? digits : lettersAhead(text, digits, letters);
+        if (start === -1) break;
+        const token = tokenAt(text, start, 18);
+        if (token.value.length !== 18 || !isFree(text, token) || !isCode(token.value)) continue;
+        yield token;
+      }
     }
   },
   examples: {

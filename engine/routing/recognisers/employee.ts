@@ -1,6 +1,6 @@
 /** Numbers by which a company knows its people. */
 import type { Recogniser } from "./recogniser.ts";
-import { matches } from "./tokens.ts";
+import { matchesNear } from "./tokens.ts";
 import { phrases } from "./word-list.ts";
 
 export const employee: Recogniser = {
@@ -13,8 +13,12 @@ export const employee: Recogniser = {
       worker id, payroll number, payroll id, workday id`),
   },
   *find({ text, words }) {
-    if (words.of("employee").length === 0) return;
-    for (const span of matches(text, /(?<![A-Za-z0-9])(?:[A-Za-z]{1,5}[-_#]?\d{2,12}|\d{4,12}|0\d{1,11})/g)) {
+    for (const span of matchesNear(
+      text,
+      words.of("employee"),
+      { before: 16, after: 4 },
+      /(?<![A-Za-z0-9])(?:[A-Za-z]{1,5}[-_#]?\d{2,12}|\d{4,12}|0\d{1,11})/g,
+    )) {
       if (words.near("employee", span, 16, 4)) yield span;
     }
   },

@@ -2,20 +2,19 @@
 import { isDay, weighted } from "./checks.ts";
 import { hasGrouping, isOneNumber } from "./numbers.ts";
 import type { Recogniser } from "./recogniser.ts";
-import { matches, tokenAt } from "./tokens.ts";
+import { lettersAhead, matches, tokenAt } from "./tokens.ts";
 import { phrases } from "./word-list.ts";
 
 export const nino: Recogniser = {
   rule: "id.uk-nino",
   class: "personal",
   *find({ text, numbers }) {
-    if (!numbers.any) return;
-    const shape =
-      /(?:^|[^A-Za-z0-9])([A-CEGHJ-PR-TW-Za-ceghj-pr-tw-z][ .-]?[A-CEGHJ-NPR-TW-Za-ceghj-npr-tw-z])[ .-]?\d/g;
-    for (const match of text.matchAll(shape)) {
-      const start = match.index + match[0].indexOf(match[1] as string);
+    for (const digits of numbers.starts) {
+      const start = lettersAhead(text, digits, 2);
+      if (start === -1 || /[A-Za-z0-9]/.test(text[start - 1] ?? "")) continue;
       const token = tokenAt(text, start, 9);
-      if (!/^(?!BG|GB|NK|KN|TN|NT|ZZ)[A-Z]{2}\d{6}[A-D]$/.test(token.value)) continue;
+      if (!/^(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]\d{6}[A-D]$/.test(token.value))
+        continue;
       if (!/[A-Za-z0-9]/.test(text[token.end] ?? "")) yield token;
     }
   },

@@ -1,7 +1,7 @@
 /** International bank account numbers: country, its length, remainder 1 by 97. */
 import { remainder } from "./checks.ts";
 import type { Recogniser } from "./recogniser.ts";
-import { isFree, tokenAt } from "./tokens.ts";
+import { isFree, lettersAhead, tokenAt } from "./tokens.ts";
 
 const LENGTHS = new Map(
   (
@@ -18,12 +18,11 @@ export const iban: Recogniser = {
   rule: "id.iban",
   class: "personal",
   *find({ text, numbers }) {
-    if (!numbers.any) return;
-    for (const match of text.matchAll(/[A-Za-z][ ._·-]?[A-Za-z][ ._·-]?\d[ ._·-]?\d/g)) {
-      const country = match[0].replace(/[^A-Za-z]/g, "").toUpperCase();
-      const length = LENGTHS.get(country);
+    for (const digits of numbers.starts) {
+      const start = lettersAhead(text, digits, 2);
+      const length = start === -1 ? undefined : LENGTHS.get(tokenAt(text, start, 2).value);
       if (length === undefined) continue;
-      const token = tokenAt(text, match.index, length);
+      const token = tokenAt(text, start, length);
       if (token.value.length !== length || !isFree(text, token)) continue;
       if (remainder(`${token.value.slice(4)}${token.value.slice(0, 4)}`, 97) === 1) yield token;
     }

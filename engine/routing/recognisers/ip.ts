@@ -14,6 +14,7 @@ export const ip: Recogniser = {
     for (const { address, ...span } of fours(text)) {
       if (!COMMON.test(address) && !PRIVATE.test(address)) yield span;
     }
+    if (!text.includes("::") && !/(?::[0-9A-Fa-f]{1,4}){7}/.test(text)) return;
     for (const match of text.matchAll(/(?<![\w:.])[0-9A-Fa-f:]{8,39}(?![\w:])/g)) {
       if (isSix(match[0])) yield { start: match.index, end: match.index + match[0].length };
     }

@@ -13,8 +13,12 @@ export interface DigitRun extends Span {
 export interface Numbers {
   ofLength(length: number): readonly DigitRun[];
   readonly any: boolean;
+  /** Where each row of digits begins, whatever its length: separators are inside. */
+  readonly starts: readonly number[];
 }
 
+/** Shorter runs are no identifier by themselves. */
+const DIGITS_MIN = 7;
 /** Longer runs are no identifier; they are kept whole up to here, so that none is cut out of their middle. */
 const DIGITS_MAX = 24;
 const SEPARATOR_MAX = 3;
@@ -44,18 +48,18 @@ export function findNumbers(text: string): Numbers {
     found[run.digits.length] = list;
     list.push(run);
   };
-  let any = false;
+  const starts: number[] = [];
   for (let index = 0; index < text.length; ) {
     if (!isDigit(text.charCodeAt(index))) {
       index += 1;
       continue;
     }
-    any = true;
+    starts.push(index);
     const groups = clusterAt(text, index);
     runsOf(text, groups, add);
     index = (groups.at(-1) as Span).end;
   }
-  return { any, ofLength: (length) => found[length] ?? NONE };
+  return { any: starts.length > 0, starts, ofLength: (length) => found[length] ?? NONE };
 }
 
 const isDigit = (unit: number): boolean => unit >= 0x30 && unit <= 0x39;
@@ -77,9 +81,11 @@ function clusterAt(text: string, from: number): readonly Span[] {
 
 function runsOf(text: string, groups: readonly Span[], add: (run: DigitRun) => void): void {
   for (const [index, group] of groups.entries()) {
-    if (group.end - group.start <= DIGITS_MAX && !isEmbedded(text, groups, index)) add(joined(text, [group]));
+    const size = group.end - group.start;
+    if (size >= DIGITS_MIN && size <= DIGITS_MAX && !isEmbedded(text, groups, index))
+      add(joined(text, [group]));
   }
-  if (groups.length === 1) return;
+  if (groups.length === 1 || groups.reduce((sum, group) => sum + sizeOf(group), 0) < DIGITS_MIN) return;
   const seen = new Set<number>();
   const offer = (first: number, last: number): void => {
     const key = first * groups.length + last;
@@ -88,7 +94,7 @@ function runsOf(text: string, groups: readonly Span[], add: (run: DigitRun) => v
     const part = groups.slice(first, last + 1);
     if (part.length > DIGITS_MAX) return;
     const run = joined(text, part);
-    if (run.digits.length <= DIGITS_MAX) add(run);
+    if (run.digits.length >= DIGITS_MIN && run.digits.length <= DIGITS_MAX) add(run);
   };
   offer(0, groups.length - 1);
   offer(0, groups.length - 2);

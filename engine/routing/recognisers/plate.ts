@@ -1,6 +1,6 @@
 /** Licence plates: Chinese ones by their shape, others where somebody says that it is one. */
 import type { Recogniser } from "./recogniser.ts";
-import { matches } from "./tokens.ts";
+import { matchesNear } from "./tokens.ts";
 import { phrases } from "./word-list.ts";
 
 const CHINESE =
@@ -20,9 +20,10 @@ export const plate: Recogniser = {
       if (/\d[^\d]{0,4}\d/.test(match[0]) && !/[A-Za-z0-9]/.test(text[end] ?? ""))
         yield { start: match.index, end };
     }
-    if (words.of("plate").length === 0) return;
-    for (const span of matches(
+    for (const span of matchesNear(
       text,
+      words.of("plate"),
+      { before: 32, after: 16 },
       /(?<![A-Za-z0-9])[A-Z0-9]{1,4}[ ·-]?[A-Z0-9]{1,4}(?:[ ·-]?[A-Z0-9]{1,4})?(?![A-Za-z0-9])/g,
     )) {
       const plain = span.value.replace(/[ ·-]/g, "");

@@ -1,5 +1,6 @@
 /** What somebody is paid: an amount beside a word for pay. */
 import type { Recogniser } from "./recogniser.ts";
+import { matchesNear } from "./tokens.ts";
 import { phrases } from "./word-list.ts";
 
 const AMOUNT =
@@ -16,9 +17,7 @@ export const salary: Recogniser = {
       bonus, yearly bonus`),
   },
   *find({ text, words }) {
-    if (words.of("pay").length === 0) return;
-    for (const match of text.matchAll(AMOUNT)) {
-      const span = { start: match.index, end: match.index + match[0].length };
+    for (const span of matchesNear(text, words.of("pay"), { before: 40, after: 24 }, AMOUNT)) {
       if (words.near("pay", span, 40, 24)) yield span;
     }
   },

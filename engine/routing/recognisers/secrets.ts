@@ -37,6 +37,11 @@ const PREFIXES: readonly (readonly [string, number])[] = [
   ["r8_", 30],
   ["AGE-SECRET-KEY-", 40],
 ];
+const LEAST = new Map(PREFIXES);
+const BEGINNING = new RegExp(
+  `(?<![A-Za-z0-9])(?:${PREFIXES.map(([prefix]) => prefix.replace(".", "\\.")).join("|")})`,
+  "g",
+);
 const TOKEN = /[A-Za-z0-9_./+=-]/;
 const TOKEN_MAX = 400;
 /** Bits a character, below which it is a word or a row of x. */
@@ -46,16 +51,15 @@ export const secret: Recogniser = {
   rule: "secret.token",
   class: "restricted",
   *find({ text }) {
-    for (const [prefix, least] of PREFIXES) {
-      for (let at = text.indexOf(prefix); at !== -1; at = text.indexOf(prefix, at + prefix.length)) {
-        if (/[A-Za-z0-9]/.test(text[at - 1] ?? "")) continue;
-        const token = tokenFrom(text, at);
-        const rest = token.slice(prefix.length);
-        if (rest.length >= least && /\d/.test(rest) && entropy(rest) >= ENTROPY_MIN) {
-          yield { start: at, end: at + token.length };
-        }
+    for (const match of text.matchAll(BEGINNING)) {
+      const prefix = match[0];
+      const token = tokenFrom(text, match.index);
+      const rest = token.slice(prefix.length);
+      if (rest.length >= (LEAST.get(prefix) ?? 0) && /\d/.test(rest) && entropy(rest) >= ENTROPY_MIN) {
+        yield { start: match.index, end: match.index + token.length };
       }
     }
+    if (!text.includes("PRIVATE KEY")) return;
     for (const match of text.matchAll(/-----BEGIN [A-Z ]{0,30}PRIVATE KEY/g)) yield spanOf(match);
   },
   examples: {
@@ -91,6 +95,7 @@ export const password: Recogniser = {
       const value = given?.[1];
       if (value !== undefined && isSecret(value)) yield { start: end, end: end + (given?.[0].length ?? 0) };
     }
+    if (!text.includes("://")) return;
     for (const match of text.matchAll(/[a-z][a-z+]{1,14}:\/\/[^\s:@/"']{1,64}:([^\s:@/"']{4,100})@/g)) {
       if (isSecret(match[1] as string)) yield spanOf(match);
     }

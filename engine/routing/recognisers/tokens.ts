@@ -34,3 +34,39 @@ export function* matches(text: string, pattern: RegExp): Generator<Span & { read
     if (isFree(text, span)) yield span;
   }
 }
+
+/** Where as many letters stand directly ahead of `index`, over single separators; -1 where they do not. */
+export function lettersAhead(text: string, index: number, count: number): number {
+  let at = index;
+  for (let letter = 0; letter < count; letter += 1) {
+    at -= 1;
+    if (SEPARATOR.test(text[at] ?? "")) at -= 1;
+    if (!/[A-Za-z]/.test(text[at] ?? "")) return -1;
+  }
+  return at;
+}
+
+/** Matches of a global expression around any of the words; some may come twice. What is far from words is not read. */
+export function* matchesNear(
+  text: string,
+  words: readonly Span[],
+  reach: { readonly before: number; readonly after: number },
+  pattern: RegExp,
+): Generator<Span & { readonly value: string }> {
+  let read = 0;
+  for (const word of words) {
+    const from = Math.max(read, word.start - reach.before - MATCH_MAX);
+    const to = word.end + reach.after + MATCH_MAX;
+    if (from >= to) continue;
+    // One character more on each side shows whether a match is free.
+    const lead = Math.max(0, from - 1);
+    for (const match of text.slice(lead, to + 1).matchAll(pattern)) {
+      const start = lead + match.index;
+      yield { start, end: start + match[0].length, value: match[0] };
+    }
+    read = to - MATCH_MAX;
+  }
+}
+
+/** No match is longer. */
+const MATCH_MAX = 48;

@@ -1,6 +1,6 @@
 /** Passports and permits to travel: their shapes are common, so the word for them must stand near. */
 import type { Recogniser } from "./recogniser.ts";
-import { matches } from "./tokens.ts";
+import { matchesNear } from "./tokens.ts";
 import { phrases } from "./word-list.ts";
 
 export const travel: Recogniser = {
@@ -13,9 +13,10 @@ export const travel: Recogniser = {
       driver license, drivers license, driver s license, green card number`),
   },
   *find({ text, words }) {
-    if (words.of("travel").length === 0) return;
-    for (const span of matches(
+    for (const span of matchesNear(
       text,
+      words.of("travel"),
+      { before: 40, after: 24 },
       /(?<![A-Za-z0-9])(?:[A-Za-z]{1,3}[ -]?)?\d{6,14}[A-Za-z]{0,2}(?![A-Za-z0-9])|(?<![A-Za-z0-9])[A-Za-z]?\d{3,4}[ -]\d{2,4}[ -]\d{3,5}|(?<![A-Za-z0-9])[CFGHJKLMNPRTVWXYZ0-9]{9}(?![A-Za-z0-9])/g,
     )) {
       if (!/\d{2}/.test(span.value)) continue;
