@@ -21,7 +21,7 @@ export interface DoubleAnswer {
   /** Pause before each write, in ms. */
   readonly pauseMs?: number;
   /** After so many events the connection is cut, or nothing more comes, or the body ends as if all were well. */
-  readonly after?: { readonly events: number; readonly then: "cut" | "stall" | "end" | "error" };
+  readonly after?: { readonly events: number; readonly fate: "cut" | "stall" | "end" | "error" };
 }
 
 /** One is used up by each request; with none left the double answers "ok". */
@@ -49,6 +49,8 @@ export interface DoubleRecord {
   readonly connections: number;
   /** Received on all connections, TLS and CONNECT included. */
   readonly bytes: number;
+  /** Answers whose connection was closed before they were complete. */
+  readonly left: number;
   /** Hosts that were asked for by CONNECT. */
   readonly tunnels: readonly string[];
 }

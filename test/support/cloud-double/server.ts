@@ -12,6 +12,7 @@ let turns: DoubleTurn[] = [];
 let requests: DoubleSeen[] = [];
 let tunnels: string[] = [];
 let connections = 0;
+let left = 0;
 /** Of connections that are closed; open ones are asked. */
 let closedBytes = 0;
 let forgotten = 0;
@@ -42,6 +43,9 @@ server.on("connect", (request, client: Socket, head: Buffer) => {
 });
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  response.on("close", () => {
+    if (!response.writableFinished) left += 1;
+  });
   const parts: Buffer[] = [];
   for await (const part of request) parts.push(part as Buffer);
   const headers = Object.fromEntries(
@@ -69,7 +73,7 @@ async function stream(url: string, turn: DoubleAnswer, response: ServerResponse)
   if (dialect === undefined) return void response.writeHead(404).end("no such path");
   const all = eventsOf(dialect, turn, url);
   const events = turn.after === undefined ? all : all.slice(0, turn.after.events);
-  const bytes = Buffer.from(events.join("") + (turn.after?.then === "error" ? errorOf(dialect) : ""));
+  const bytes = Buffer.from(events.join("") + (turn.after?.fate === "error" ? errorOf(dialect) : ""));
   response.writeHead(200, { "content-type": "text/event-stream", "transfer-encoding": "chunked" });
   const step = turn.splitBytes ?? bytes.length;
   for (let from = 0; from < bytes.length; from += step) {
@@ -78,8 +82,8 @@ async function stream(url: string, turn: DoubleAnswer, response: ServerResponse)
     // A turn of the event loop between two writes lets them leave apart.
     if (turn.splitBytes !== undefined) await sleep(0);
   }
-  if (turn.after?.then === "stall") return;
-  if (turn.after?.then === "cut") {
+  if (turn.after?.fate === "stall") return;
+  if (turn.after?.fate === "cut") {
     await sleep(20);
     return void response.destroy();
   }
@@ -93,9 +97,10 @@ process.on("message", (command: DoubleCommand) => {
     requests = [];
     tunnels = [];
     connections = 0;
+    left = 0;
     forgotten = received();
   }
-  const record: DoubleRecord = { requests, connections, bytes: received() - forgotten, tunnels };
+  const record: DoubleRecord = { requests, connections, left, bytes: received() - forgotten, tunnels };
   process.send?.({ id: command.id, record });
 });
 // Ends with whoever started it, however that ends.
