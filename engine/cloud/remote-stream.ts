@@ -9,7 +9,13 @@ export interface StreamBounds {
   readonly eventCharactersMax: number;
 }
 
-/** Ends with the body, or behind the vendor's last word. Leaving it closes the connection. */
+/** How long the rest of a body may take to come behind the vendor's last word, in ms. */
+const DRAIN_MS = 1000;
+
+/**
+ * Ends with the body, or behind the vendor's last word; then what is left of the body is read in the background, so that
+ * the connection can be used again. Leaving it before closes the connection.
+ */
 export async function* readPieces(
   body: Readable,
   read: AnswerReader,
@@ -17,22 +23,33 @@ export async function* readPieces(
 ): AsyncGenerator<Piece> {
   const reader = new SseReader(bounds);
   let bytes = 0;
+  let complete = false;
   try {
-    for await (const part of body as AsyncIterable<Buffer>) {
+    for await (const part of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       bytes += part.byteLength;
       if (bytes > bounds.answerBytesMax) {
         throw new ShapeError(`more than ${bounds.answerBytesMax} bytes`);
       }
       for (const event of reader.push(part)) {
         for (const piece of read(event)) {
-          if (piece.kind === "end") return;
+          if (piece.kind === "end") {
+            complete = true;
+            return;
+          }
           yield piece;
         }
       }
     }
   } finally {
-    body.destroy();
+    if (complete) drain(body);
+    else body.destroy();
   }
+}
+
+function drain(body: Readable): void {
+  const timer = setTimeout(() => body.destroy(), DRAIN_MS);
+  body.once("close", () => clearTimeout(timer));
+  body.resume();
 }
 
 /** The beginning of a body, as text. */

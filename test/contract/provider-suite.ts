@@ -1,4 +1,5 @@
 /** What every provider must do before a vendor that answers, fails, stalls and lies; run it with a provider. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Provider } from "../../engine/cloud/providers/provider.ts";
 import { secretRef } from "../../engine/cloud/secret-ref.ts";
@@ -118,6 +119,15 @@ export function providerSuite(title: string, subject: ProviderCase): void {
       const ids = answer.calls.map(({ id }) => id);
       if (subject.namesCalls) expect(ids).toEqual(["call_1", "call_2"]);
       expect(new Set(ids).size).toBe(2);
+    });
+
+    test("uses one connection for one answer after the other", async () => {
+      const generator = remote();
+      for (let index = 0; index < 3; index += 1) {
+        sumUp(await eventsOf(generator, remoteRequest()));
+        await sleep(20); // the end of a body may come a little behind the last word
+      }
+      expect((await double.record()).connections).toBe(1);
     });
 
     test.each(subject.reasons)("says that %s is %s", async (finish, reason) => {
