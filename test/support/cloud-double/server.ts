@@ -13,6 +13,8 @@ let requests: DoubleSeen[] = [];
 let tunnels: string[] = [];
 let connections = 0;
 let left = 0;
+/** Counts resets: what belongs to an earlier one is not recorded any more. */
+let era = 0;
 /** Of connections that are closed; open ones are asked. */
 let closedBytes = 0;
 let forgotten = 0;
@@ -43,8 +45,9 @@ server.on("connect", (request, client: Socket, head: Buffer) => {
 });
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const born = era;
   response.on("close", () => {
-    if (!response.writableFinished) left += 1;
+    if (!response.writableFinished && born === era) left += 1;
   });
   const parts: Buffer[] = [];
   for await (const part of request) parts.push(part as Buffer);
@@ -98,6 +101,7 @@ process.on("message", (command: DoubleCommand) => {
     tunnels = [];
     connections = 0;
     left = 0;
+    era += 1;
     forgotten = received();
   }
   const record: DoubleRecord = { requests, connections, left, bytes: received() - forgotten, tunnels };
