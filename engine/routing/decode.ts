@@ -19,7 +19,10 @@ export function decode(text: string, bytesMax: number): Decoded {
     out = out.replace(/(?:%[0-9a-f]{2})+/gi, (run) => fromHex(run.replaceAll("%", "")) ?? run);
   if (out.includes("="))
     out = out.replace(/(?:=[0-9a-f]{2}){3,}/gi, (run) => fromHex(run.replaceAll("=", "")) ?? run);
-  if (out.includes("\\")) out = out.replace(ESCAPES, unescaped);
+  if (out.includes("\\")) {
+    out = out.replace(/(?:\\{1,4}x[0-9a-f]{2})+/gi, (run) => fromHex(run.replace(/[\\x]/gi, "")) ?? run);
+    out = out.replace(ESCAPES, unescaped);
+  }
   if (out.includes("&")) out = out.replace(ENTITIES, entity);
   out = out.replace(HEX_PAIRS, (run) => fromHex(run.replace(/0x|[ :,-]/gi, "")) ?? run);
   out = runs(out, bytesMax, found);
@@ -117,7 +120,7 @@ function kindOf(unit: number): number {
 /** Words are of one case, with a capital at most; codes are not. */
 function mayBeCode(kinds: number, text: string, start: number, end: number): boolean {
   if ((kinds & DIGIT) !== 0 && (kinds & (LOWER | UPPER)) !== 0) return true;
-  if ((kinds & DIGIT) !== 0) return end - start >= 16;
+  if ((kinds & DIGIT) !== 0) return end - start >= 12;
   if ((kinds & LOWER) !== 0 && (kinds & UPPER) !== 0) {
     return text[end - 1] === "=" || /[a-z][A-Z]|[A-Z]{2}[a-z]/.test(text.slice(start, start + 64));
   }
@@ -129,7 +132,7 @@ function readRun(
   bytesMax: number,
   found: { opaque: boolean; oversize: boolean },
 ): string | undefined {
-  if (/^(?:0x)?(?:[0-9a-f]{2}){8,}$/i.test(run)) {
+  if (/^(?:0x)?(?:[0-9a-f]{2}){6,}$/i.test(run)) {
     const read = readBytes(Buffer.from(run.replace(/^0x/i, ""), "hex"), bytesMax, found);
     if (read !== undefined) return read;
   }

@@ -2,14 +2,17 @@
 
 /** Each gives another reading of a text, or the very same where there is none. All work within a few words. */
 export const loosened: readonly ((text: string) => string)[] = [
-  (text) => addresses(numerals(text)),
+  (text) => addresses(ovals(tight(numerals(text)))),
+  (text) => rows(tight(numerals(text))),
   (text) => addresses(leet(text, "i")),
   (text) => (text.includes("1") ? addresses(leet(text, "l")) : text),
 ];
 
 const HAN_DIGITS = "〇零一二三四五六七八九壹贰叁肆伍陆柒捌玖幺兩两";
 const HAN_VALUES = "00123456789123456789122";
-const HAN_RUN = new RegExp(`[${HAN_DIGITS}](?:[ ,.·、_-]{0,2}[${HAN_DIGITS}\\dXx]){2,}`, "g");
+const HAN_DIGIT = new RegExp(`[${HAN_DIGITS}]`, "g");
+/** What stands beside a numeral that is a digit: another one, or what numbers and codes are written with. */
+const BESIDE = new RegExp(`[${HAN_DIGITS}!-~]`);
 const WORDS = new Map(
   "zero0 oh0 one1 two2 three3 four4 five5 six6 seven7 eight8 nine9"
     .split(" ")
@@ -29,24 +32,50 @@ const IS_BETWEEN = 3;
 const KINDS = new Uint8Array(128);
 for (const digit of "0123456789") KINDS[digit.charCodeAt(0)] = IS_DIGIT;
 for (const letter of ALIKE.keys()) KINDS[(letter as string).charCodeAt(0)] = IS_ALIKE;
-for (const mark of " .-_·") if (mark.charCodeAt(0) < 128) KINDS[mark.charCodeAt(0)] = IS_BETWEEN;
+for (const mark of " .-_()") KINDS[mark.charCodeAt(0)] = IS_BETWEEN;
 /** As many digits a number has at the least, and as many of them must be written as digits. */
 const ROW_MIN = 7;
 const ROW_DIGITS_MIN = 3;
 
 function numerals(text: string): string {
   let out = text;
-  if (/[〇零一二三四五六七八九壹贰叁肆伍陆柒捌玖幺]/.test(out)) {
-    out = out.replace(HAN_RUN, (run) =>
-      run.replace(/[^\d ,.·、_Xx-]/g, (digit) => HAN_VALUES[HAN_DIGITS.indexOf(digit)] ?? digit),
-    );
-  }
+  out = out.replace(HAN_DIGIT, (digit, at: number) => {
+    const isDigit = BESIDE.test(beside(out, at, 1)) || BESIDE.test(beside(out, at, -1));
+    return isDigit ? (HAN_VALUES[HAN_DIGITS.indexOf(digit)] ?? digit) : digit;
+  });
   if (/(?:one|two|three|five|six|seven|eight|nine|zero)[ ,.-]/i.test(out)) {
     out = out.replace(WORD_RUN, (run) =>
       run.replace(/[a-z]+/gi, (word) => WORDS.get(word.toLowerCase()) ?? word).replace(/[ ,.-]+/g, ""),
     );
   }
-  return rows(out);
+  return out;
+}
+
+/** The next character in a direction, over one separator. */
+function beside(text: string, at: number, step: 1 | -1): string {
+  const next = text[at + step] ?? "";
+  return /[ ,.·、-]/.test(next) ? (text[at + 2 * step] ?? "") : next;
+}
+
+/** Digits set apart one by one; two alone only behind what begins a code, for else they are a list. */
+function tight(text: string): string {
+  return text.replace(APART, (run) => (/\d[^\d]{0,3}\d/.test(run) ? run.replace(/[ ._·-]/g, "") : run));
+}
+
+const APART =
+  /(?<![\dA-Za-z])[\dOolI](?:[ ._·-][\dOolI]){2,}(?![\d])|(?<=\d)(?:[ ._·-]\d){3,}(?!\d)|(?<=[A-Za-z])\d(?:[ ._·-]\d){2,}(?!\d)|(?<=[%=x#])\d[ ._·-]\d(?!\d)/g;
+
+/** Tokens of digits in which O and l stand for some, and which may hold other letters, as account numbers do. */
+function ovals(text: string): string {
+  if (!/\d[OolI|]|[OolI|]\d/.test(text)) return text;
+  return text.replace(/[A-Za-z0-9|]{2,40}/g, (token) => {
+    const digits = token.replace(/\D/g, "").length;
+    if (digits === 0 || !/[OolI|]/.test(token)) return token;
+    const alike = token.replace(/[^OolI|]/g, "").length;
+    const whole = digits + alike === token.length;
+    if (!whole && (digits < 2 || 2 * (token.length - digits - alike) > digits + alike)) return token;
+    return token.replace(/[Oo]/g, "0").replace(/[lI|]/g, "1");
+  });
 }
 
 /** Rows of digits in which some are written as letters. By hand: most rows are words, and are left at once. */
@@ -66,7 +95,9 @@ function rows(text: string): string {
     }
     if (letters === 0 || digits < ROW_DIGITS_MIN || digits + letters < ROW_MIN) continue;
     const row = text.slice(start, index);
-    const read = row.replace(/[^\s.·_-]{2,}/g, (token) => (/\d/.test(token) ? asDigits(token) : token));
+    const read = row.replace(/[^\s.()_-]{2,}/g, (token) =>
+      /\d|^[OolI|]+$/.test(token) ? asDigits(token) : token,
+    );
     out += text.slice(copied, start) + read;
     copied = index;
   }
