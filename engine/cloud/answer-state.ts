@@ -13,7 +13,7 @@ export interface AnswerTimes {
   readonly endedAt: number;
 }
 
-export const estimateTokens = (bytes: number): number => Math.ceil(bytes / BYTES_PER_TOKEN);
+const estimateTokens = (bytes: number): number => Math.ceil(bytes / BYTES_PER_TOKEN);
 
 export class AnswerState {
   readonly #promptBytes: number;

@@ -2,7 +2,7 @@
 import type { Destination } from "../../engine/cloud/destination.ts";
 import { createEgress, type Egress, type EgressPorts } from "../../engine/cloud/egress.ts";
 
-export const LOOPBACK = ["127.0.0.0/8"];
+const LOOPBACK = ["127.0.0.0/8"];
 
 /** A cloud backend whose host is `api.double.test` at the port; its address may be a loopback one. */
 export const destinationAt = (port: number, changes: Partial<Destination> = {}): Destination => ({

@@ -37,7 +37,7 @@ export function parseBody(body: string): Json {
 }
 
 /** What a status means where the vendor's words say nothing else. */
-export function codeOfStatus(status: number): ErrorCode {
+function codeOfStatus(status: number): ErrorCode {
   if (status === 401 || status === 402 || status === 403) return "backend_refused";
   if (status === 404) return "backend_refused";
   if (status === 408 || status >= 500) return "backend_failed";
@@ -73,7 +73,7 @@ export function refuseLocalOnly(request: GenerationRequest): void {
   if (first !== undefined) throw unsupported(first[1], "tokens of a remote model are not known here");
 }
 
-export const unsupported = (param: string, why: string): WeirError =>
+const unsupported = (param: string, why: string): WeirError =>
   new WeirError("invalid_request", `'${param}' cannot be sent to this backend: ${why}.`, { param });
 
 /** For vendors that have only chats, a text to complete is what a user says. Throws for a prompt of tokens. */

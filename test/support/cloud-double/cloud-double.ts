@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import type { DoubleCommand, DoubleRecord, DoubleTurn } from "./script.ts";
 
-export type { DoubleRecord, DoubleSeen, DoubleTurn } from "./script.ts";
+export type { DoubleRecord, DoubleTurn } from "./script.ts";
 
 const SERVER = fileURLToPath(new URL("server.ts", import.meta.url));
 
