@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "../core/clock.ts";
 import type { DataClass } from "../core/data-class.ts";
 import { WeirError } from "../core/errors.ts";
-import type { GenerationEvent, Generator } from "../core/generator.ts";
+import type { GenerationEvent } from "../core/generator.ts";
 import type { GenerationRequest } from "../core/request.ts";
 import { AnswerState } from "./answer-state.ts";
 import { admit, type Breaker, type BreakerOptions, CLOSED, type Outcome, settle } from "./breaker.ts";
@@ -19,13 +19,14 @@ import { asFailure, failed, outcomeOf, problemError } from "./remote-errors.ts";
 import { readPieces, readStart, type StreamBounds } from "./remote-stream.ts";
 import { type RetryOptions, retryAfterMs, retryDelayMs } from "./retry.ts";
 import type { SecretRef, SecretResolver } from "./secret-ref.ts";
+import type { ZonedGenerator } from "./zoned.ts";
 
 const ERROR_BODY_BYTES_MAX = 64 * 1024;
 
-export interface RemoteOptions extends StreamBounds {
+export interface RemoteOptions<Z extends Zone = Zone> extends StreamBounds {
   /** Of a destination of the egress. */
   readonly name: string;
-  readonly zone: Zone;
+  readonly zone: Z;
   /** `https://api.example.com/v1`, without a slash at its end. */
   readonly baseUrl: string;
   readonly provider: Provider;
@@ -55,8 +56,14 @@ export interface RemotePorts {
  * One backend. Errors are WeirErrors, as the seam says. Once a part of the answer was given away nothing is tried again.
  * Throws RangeError where the egress has no such backend in that zone.
  */
-export const createRemoteGenerator = (options: RemoteOptions, ports: RemotePorts): Generator =>
-  new Remote(options, ports);
+export function createRemoteGenerator<Z extends Zone>(
+  options: RemoteOptions<Z>,
+  ports: RemotePorts,
+): ZonedGenerator<Z> {
+  const remote = new Remote(options, ports);
+  const { name, zone } = options;
+  return { name, zone, generate: (request, signal) => remote.generate(request, signal) };
+}
 
 type Send = (request: GenerationRequest, outgoing: Outgoing) => Promise<Incoming>;
 type AnswerEvent = Extract<GenerationEvent, { kind: "text" | "tool_call" }>;
@@ -74,7 +81,7 @@ interface Begun {
   readonly rest: AsyncGenerator<AnswerEvent, void>;
 }
 
-class Remote implements Generator {
+class Remote {
   readonly #options: RemoteOptions;
   readonly #ports: RemotePorts;
   readonly #send: Send;
