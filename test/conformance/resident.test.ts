@@ -32,6 +32,18 @@ interface Golden {
   }[];
 }
 
+/** Scores by measure, of the model and of the trivial baseline beside it. */
+interface Judged {
+  readonly model: Readonly<Record<string, number>>;
+  readonly baseline: Readonly<Record<string, number | string>>;
+}
+
+interface Evaluation {
+  readonly tasks: Readonly<
+    Record<string, { readonly held_out_fillers: Judged; readonly held_out_fillers_and_wording: Judged }>
+  >;
+}
+
 const FOLDER = join(import.meta.dirname, "..", "..", "models", "resident");
 const MODEL = join(FOLDER, "weir-resident.gguf");
 /** Sums in another order differ in the last bits; over this model's layers that stays below this, in logits. */
@@ -48,6 +60,24 @@ describe("the resident model", async () => {
     const bytes = readFileSync(MODEL);
     expect(createHash("sha256").update(bytes).digest("hex")).toBe(golden.sha256);
     expect(bytes.length).toBeLessThan(30e6);
+  });
+
+  test("its card states the size, the digest and the held-out figures of this file", () => {
+    const card = readFileSync(join(FOLDER, "card.md"), "utf8");
+    const stated = `${readFileSync(MODEL).length.toLocaleString("en-US")} bytes, sha256 \`${golden.sha256.slice(0, 16)}`;
+    expect(card).toContain(stated);
+    const { tasks } = JSON.parse(readFileSync(join(FOLDER, "eval.json"), "utf8")) as Evaluation;
+    const rows = [...card.matchAll(/\| \*\*([\d.]+)\*\* \| ([\d.]+) \| \*\*([\d.]+)\*\* \| ([\d.]+) \|/g)];
+    const figures = Object.values(tasks).flatMap((task) =>
+      Object.keys(task.held_out_fillers.model).map((measure) =>
+        [task.held_out_fillers, task.held_out_fillers_and_wording].flatMap(({ model, baseline }) => [
+          model[measure] as number,
+          Number(baseline[measure]),
+        ]),
+      ),
+    );
+    const rounded = (found: readonly number[]): string => found.map((figure) => figure.toFixed(2)).join(" ");
+    expect(rows.map(([, ...stated]) => stated.join(" ")).sort()).toEqual(figures.map(rounded).sort());
   });
 
   test.each(golden.prompts)("$name: the same tokens and greedy answer as the reference", (item) => {
