@@ -97,7 +97,7 @@ function labelled(body: unknown, votes: Votes): void {
 
 function scanParts(parts: readonly TextPart[], votes: Votes): void {
   for (const batch of batches(parts)) {
-    const found = scan(batch.map(written).join("\n"));
+    const found = scan(batch.map(written).join(APART));
     if (found.size === 0) continue;
     if (batch.length === 1) {
       record(found, (batch[0] as TextPart).where, votes);
@@ -161,7 +161,7 @@ function scanBorders(parts: readonly TextPart[], votes: Votes): void {
   }
   for (let first = 0; first < borders.length; first += BORDERS_TOGETHER) {
     const group = borders.slice(first, first + BORDERS_TOGETHER);
-    const together = scan(group.map(({ text }) => text).join("\n\n"));
+    const together = scan(group.map(({ text }) => text).join(APART));
     if (![...together.keys()].some((rule) => !votes.has(rule))) continue;
     for (const { text, where } of group) {
       const found = scan(text);
@@ -172,6 +172,8 @@ function scanBorders(parts: readonly TextPart[], votes: Votes): void {
 }
 
 const BORDERS_TOGETHER = 8;
+/** Between texts that are read together: no number goes on over an empty line. */
+const APART = "\n\n";
 
 /** The deepest pointer that all of them begin with. */
 function commonPointer(pointers: readonly string[]): string {

@@ -13,7 +13,7 @@ export interface DigitRun extends Span {
 export interface Numbers {
   ofLength(length: number): readonly DigitRun[];
   readonly any: boolean;
-  /** Where each row of digits begins, whatever its length: separators are inside. */
+  /** Where each group of digits begins, whatever its length. */
   readonly starts: readonly number[];
 }
 
@@ -54,8 +54,8 @@ export function findNumbers(text: string): Numbers {
       index += 1;
       continue;
     }
-    starts.push(index);
     const groups = clusterAt(text, index);
+    for (const { start } of groups) starts.push(start);
     runsOf(text, groups, add);
     index = (groups.at(-1) as Span).end;
   }
@@ -65,7 +65,7 @@ export function findNumbers(text: string): Numbers {
 const isDigit = (unit: number): boolean => unit >= 0x30 && unit <= 0x39;
 const isLetter = (unit: number): boolean => (unit | 0x20) >= 0x61 && (unit | 0x20) <= 0x7a;
 
-/** Groups of digits from here on, as far as only separators stand between them. */
+/** Groups of digits from here on, as far as only separators stand between them, and no empty line. */
 function clusterAt(text: string, from: number): readonly Span[] {
   const groups: Span[] = [];
   for (let start = from; ; ) {
@@ -74,7 +74,8 @@ function clusterAt(text: string, from: number): readonly Span[] {
     groups.push({ start, end });
     let next = end;
     while (next - end < SEPARATOR_MAX && SEPARATORS.has(text.charCodeAt(next))) next += 1;
-    if (next === end || !isDigit(text.charCodeAt(next))) return groups;
+    const parts = next === end || !isDigit(text.charCodeAt(next)) || text.slice(end, next).includes("\n\n");
+    if (parts) return groups;
     start = next;
   }
 }
