@@ -135,12 +135,20 @@ function completionTests(complete: Complete): void {
   });
 
   test("an answer ends before a stop string, and none of it is sent", async () => {
-    const free = (await complete({ prompt: "Stop here", max_tokens: 8 })).json.choices[0].text as string;
+    const free = (await complete({ prompt: "Stop here", max_tokens: 8, ignore_eos: true })).json.choices[0]
+      .text as string;
     const stop = free.slice(4, 7);
-    const stopped = (await complete({ prompt: "Stop here", max_tokens: 8, stop })).json.choices[0];
+    const stopped = (await complete({ prompt: "Stop here", max_tokens: 8, ignore_eos: true, stop })).json
+      .choices[0];
     expect(stopped.finish_reason).toBe("stop");
     expect(stopped.text).toBe(free.slice(0, free.indexOf(stop)));
-    const streamed = await complete({ prompt: "Stop here", max_tokens: 8, stop: [stop], stream: true });
+    const streamed = await complete({
+      prompt: "Stop here",
+      max_tokens: 8,
+      ignore_eos: true,
+      stop: [stop],
+      stream: true,
+    });
     const text = chunksOf(streamed.text)
       .map((chunk) => chunk.choices[0].text)
       .join("");
@@ -173,7 +181,12 @@ function completionTests(complete: Complete): void {
   });
 
   test("log-probabilities come one a token, with offsets that point into the text", async () => {
-    const { json } = await complete({ prompt: "The river", max_tokens: 8, logprobs: 2 });
+    const { json } = await complete({
+      prompt: "Once upon a time, there was",
+      max_tokens: 8,
+      temperature: 0,
+      logprobs: 2,
+    });
     conforms("CreateCompletionResponse", json);
     const { text, logprobs } = json.choices[0];
     const characters = [...text];
