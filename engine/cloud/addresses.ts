@@ -38,12 +38,12 @@ const SPECIAL_V4 = [
 const GLOBAL_V6 = ["2000::/3"];
 const SPECIAL_V6 = ["2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"];
 
-interface Ranges {
+export interface AddressRanges {
   has(address: string): boolean;
 }
 
 /** `10.0.0.0/8`, `fd00::/8`, or one address. Throws RangeError, naming the text, where it is no such thing. */
-export function addressRanges(texts: readonly string[]): Ranges {
+export function addressRanges(texts: readonly string[]): AddressRanges {
   const v4 = new BlockList();
   const v6 = new BlockList();
   for (const text of texts) {

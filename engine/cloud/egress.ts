@@ -11,7 +11,7 @@ import { Agent, type buildConnector, type Dispatcher, EnvHttpProxyAgent, ProxyAg
 import type { Brand } from "../core/brand.ts";
 import type { DataClass } from "../core/data-class.ts";
 import { WeirError } from "../core/errors.ts";
-import { addressKind, addressRanges } from "./addresses.ts";
+import { type AddressRanges, addressKind, addressRanges } from "./addresses.ts";
 import type { Destination, Zone } from "./destination.ts";
 import { checkHeaders, checkTarget, refused } from "./egress-checks.ts";
 import { type PublicProof, proves } from "./public-proof.ts";
@@ -104,6 +104,7 @@ interface Way {
   readonly dispatcher: Dispatcher;
 }
 
+/** Throws RangeError for ranges and proxies that are none. */
 export function createEgress(options: EgressOptions, ports: EgressPorts): Egress {
   const resolve = ports.resolve ?? systemResolve;
   const wayTo = (destination: Destination): Way => ({
@@ -215,6 +216,9 @@ function dispatcherFor(destination: Destination, resolve: Resolve): Dispatcher {
     bodyTimeout: destination.idleTimeoutMs,
   };
   const ca = destination.ca === undefined ? {} : { ca: destination.ca };
+  if (destination.proxy !== undefined && !/^https?:\/\//.test(destination.proxy)) {
+    throw new RangeError(`the proxy of ${destination.name} is no address such as http://proxy.example:3128`);
+  }
   if (destination.proxy !== undefined) {
     const timeout = destination.connectTimeoutMs;
     return new ProxyAgent({
@@ -224,8 +228,9 @@ function dispatcherFor(destination: Destination, resolve: Resolve): Dispatcher {
       requestTls: { ...ca, rejectUnauthorized: true, timeout },
     });
   }
+  const allowed = addressRanges(destination.ranges);
   const connector: buildConnector.connector = (options, callback) => {
-    open(destination, resolve, options).then(
+    open({ destination, allowed, resolve }, options).then(
       (socket) => callback(null, socket),
       (error: unknown) => callback(error as Error, null),
     );
@@ -233,17 +238,21 @@ function dispatcherFor(destination: Destination, resolve: Resolve): Dispatcher {
   return new Agent({ ...bounds, connect: connector });
 }
 
+interface Opening {
+  readonly destination: Destination;
+  readonly allowed: AddressRanges;
+  readonly resolve: Resolve;
+}
+
 /** Looks the host up once, refuses all of a doubtful answer, and connects to an address, never to a name again. */
 async function open(
-  destination: Destination,
-  resolve: Resolve,
+  { destination, allowed, resolve }: Opening,
   { hostname, protocol, port }: buildConnector.Options,
 ): Promise<Socket> {
   const host = hostname.replace(/^\[(.*)\]$/, "$1");
   const addresses = isIP(host) === 0 ? await resolve(host) : [host];
-  const ranges = addressRanges(destination.ranges);
   const wanted = destination.zone === "cloud" ? "global" : "private";
-  const bad = addresses.find((address) => addressKind(address) !== wanted && !ranges.has(address));
+  const bad = addresses.find((address) => addressKind(address) !== wanted && !allowed.has(address));
   if (bad !== undefined || addresses.length === 0) {
     const kind = bad === undefined ? "no address" : `an address of kind ${addressKind(bad)}`;
     throw refused(destination.name, `its host has ${kind}, and ${wanted} ones are asked for`);

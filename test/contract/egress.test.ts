@@ -215,6 +215,11 @@ describe("the cloud door", () => {
     expect(resolve).not.toHaveBeenCalled();
   });
 
+  test.each([{ ranges: ["10.0.0.0/99"] }, { proxy: "proxy.example:3128" }])(
+    "is not built where the configuration is wrong: %j",
+    (wrong) => expect(() => openEgress([destinationAt(double.port, wrong)])).toThrow(RangeError),
+  );
+
   test("knows no backend but those in the cloud", () => {
     egress = openEgress([destinationAt(double.port, { name: "inside", zone: "onprem" })]);
     expect(() => egress?.cloudHost("inside")).toThrow(/no cloud backend "inside"/);

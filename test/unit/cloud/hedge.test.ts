@@ -98,12 +98,15 @@ describe("a hedge", () => {
   test("asks the second when the first is late, takes what begins first, and leaves the other", async () => {
     const { hedge, a, b, ring } = await trained();
     a.gate = never;
-    const answer = eventsOf(hedge, remoteRequest());
+    const events = hedge.generate(remoteRequest(), new AbortController().signal)[Symbol.asyncIterator]();
+    const begun = events.next();
     await sleep(5);
     ring();
-    expect(textOf(await answer)).toBe("b");
+    expect((await begun).value).toMatchObject({ kind: "started" });
     await sleep(0);
+    // At once, not when the answer is complete.
     expect([a.left, b.left]).toEqual([1, 0]);
+    expect((await events.next()).value).toMatchObject({ text: "b" });
   });
 
   test("takes the first where it begins before the second after all", async () => {
