@@ -83,17 +83,31 @@ function differing(text: string, change: (stretch: string) => string): string {
     return changed === text ? "" : changed;
   }
   const found: string[] = [];
-  for (let start = 0; start < text.length; start += STRETCH) {
-    const stretch = text.slice(Math.max(0, start - AROUND), start + STRETCH + AROUND);
+  for (const stretch of stretches(text)) {
     const changed = change(stretch);
     if (changed !== stretch) found.push(changed);
   }
-  return found.join("\n");
+  return found.join("\n\n");
 }
 
+function* stretches(text: string): Generator<string> {
+  for (let start = 0; start < text.length; start += STRETCH) {
+    yield text.slice(Math.max(0, start - AROUND), start + STRETCH + AROUND);
+  }
+}
+
+/** The readings of all stretches with other spellings, the first of each together, then the second, and so on. */
 function spellings(text: string): readonly string[] {
-  const readings = loosened.map((loosen) => differing(text, loosen));
-  return [...new Set(readings)].filter((reading) => reading !== "");
+  if (text.length <= STRETCH) return loosened(text);
+  const found: string[][] = [];
+  for (const stretch of stretches(text)) {
+    for (const [index, reading] of loosened(stretch).entries()) {
+      const list = found[index] ?? [];
+      found[index] = list;
+      list.push(reading);
+    }
+  }
+  return found.map((list) => list.join("\n\n"));
 }
 
 /** Of a reading that differs in one place, that place and what stands around it. */

@@ -1,12 +1,65 @@
 /** Spellings that keep a number or a word from machines and not from people, undone. The text is folded before. */
 
 /** Each gives another reading of a text, or the very same where there is none. All work within a few words. */
-export const loosened: readonly ((text: string) => string)[] = [
-  (text) => addresses(ovals(tight(numerals(text)))),
-  (text) => rows(tight(numerals(text))),
-  (text) => addresses(leet(text, "i")),
-  (text) => (text.includes("1") ? addresses(leet(text, "l")) : text),
-];
+export function loosened(text: string): readonly string[] {
+  const signs = signsOf(text);
+  if (signs === 0) return [];
+  const plain = (signs & (FIGURES | ADDRESS)) === 0 ? text : tight(numerals(text));
+  const readings = [addresses(ovals(plain)), rows(plain)];
+  if ((signs & LETTERS) !== 0) readings.push(addresses(leet(text, "i")), addresses(leet(text, "l")));
+  return [...new Set(readings)].filter((reading) => reading !== text);
+}
+
+/** Signs that a reading may differ: figures in letters or set apart, letters in figures or set apart, an address in words. */
+const FIGURES = 1;
+const LETTERS = 2;
+const ADDRESS = 4;
+
+const KIND_FIGURE = 1;
+const KIND_OVAL = 2;
+const KIND_LETTER = 3;
+const KIND_MARK = 4;
+const KIND_GAP = 5;
+const SIGN_KINDS = new Uint8Array(128);
+for (let letter = 0; letter < 26; letter += 1)
+  SIGN_KINDS[0x41 + letter] = SIGN_KINDS[0x61 + letter] = KIND_LETTER;
+for (const figure of "0123456789") SIGN_KINDS[figure.charCodeAt(0)] = KIND_FIGURE;
+for (const oval of "OolI|") SIGN_KINDS[oval.charCodeAt(0)] = KIND_OVAL;
+for (const mark of "@$!") SIGN_KINDS[mark.charCodeAt(0)] = KIND_MARK;
+for (const gap of " ._-*") SIGN_KINDS[gap.charCodeAt(0)] = KIND_GAP;
+
+/** One look at each character: most texts have none of the signs, and are not read again. */
+function signsOf(text: string): number {
+  let signs = ADDRESS_SIGN.test(text) ? ADDRESS : 0;
+  if (NUMERAL_SIGN.test(text)) signs |= FIGURES;
+  let last = 0;
+  let beforeLast = 0;
+  for (let index = 0; index < text.length; index += 1) {
+    const kind = SIGN_KINDS[text.charCodeAt(index)] ?? 0;
+    const isLetter = kind === KIND_LETTER || kind === KIND_OVAL;
+    if (kind === KIND_FIGURE) {
+      if (last === KIND_OVAL || (last === KIND_GAP && beforeLast === KIND_FIGURE)) signs |= FIGURES;
+      else if (last === KIND_LETTER) signs |= ALIKE.has(text[index - 1] as string) ? FIGURES : 0;
+    } else if (isLetter) {
+      if (last === KIND_FIGURE && (kind === KIND_OVAL || ALIKE.has(text[index] as string))) signs |= FIGURES;
+      if (last === KIND_FIGURE || last === KIND_MARK) signs |= LETTERS;
+      const stood = last === KIND_GAP && (beforeLast === KIND_LETTER || beforeLast === KIND_OVAL);
+      if (stood) signs |= isAlone(text, index) && isAlone(text, index - 2) ? LETTERS : 0;
+    }
+    beforeLast = last;
+    last = kind;
+  }
+  return signs;
+}
+
+/** Whether the letter has no letter on either side. */
+function isAlone(text: string, index: number): boolean {
+  return !/[A-Za-z]/.test(text[index - 1] ?? "") && !/[A-Za-z]/.test(text[index + 1] ?? "");
+}
+
+const ADDRESS_SIGN = /(?:dot|点|\(a\)|艾特|圈a|#at#|_at_|[[({<]\s?(?:at|@|a|\.)\s?[\])}>]|\s@\s)/i;
+const NUMERAL_SIGN =
+  /[〇零一二三四五六七八九壹贰叁肆伍陆柒捌玖幺]|(?:one|two|three|four|five|six|seven|eight|nine|zero)[ ,.-]{1,2}(?:one|two|three|four|five|six|seven|eight|nine|zero)/i;
 
 const HAN_DIGITS = "〇零一二三四五六七八九壹贰叁肆伍陆柒捌玖幺兩两";
 const HAN_VALUES = "00123456789123456789122";
@@ -43,12 +96,9 @@ function numerals(text: string): string {
     const isDigit = BESIDE.test(beside(out, at, 1)) || BESIDE.test(beside(out, at, -1));
     return isDigit ? (HAN_VALUES[HAN_DIGITS.indexOf(digit)] ?? digit) : digit;
   });
-  if (/(?:one|two|three|five|six|seven|eight|nine|zero)[ ,.-]/i.test(out)) {
-    out = out.replace(WORD_RUN, (run) =>
-      run.replace(/[a-z]+/gi, (word) => WORDS.get(word.toLowerCase()) ?? word).replace(/[ ,.-]+/g, ""),
-    );
-  }
-  return out;
+  return out.replace(WORD_RUN, (run) =>
+    run.replace(/[a-z]+/gi, (word) => WORDS.get(word.toLowerCase()) ?? word).replace(/[ ,.-]+/g, ""),
+  );
 }
 
 /** The next character in a direction, over one separator. */
@@ -110,7 +160,7 @@ const asDigits = (token: string): string => token.replace(/[^\d]/g, (letter) => 
 
 const LEET = new Map("4a 3e 0o 5s 7t 8b 9g @a $s !i +t |l".split(" ").map((pair) => [pair[0], pair[1]]));
 /** A digit or mark inside a word, or a digit before three letters. */
-const MIXED = /[A-Za-z][0-9@$!]{1,3}[A-Za-z]|(?<![A-Za-z0-9])[0-9@$!][A-Za-z]{3}/;
+const MIXED = /[A-Za-z][0-9@$!]{1,3}[A-Za-z]|(?<![A-Za-z0-9])[0-9$][A-Za-z]{3}/;
 const TOKEN = /[A-Za-z0-9@$!|+]{4,40}/g;
 /** Letters set apart: `s a l a r y`. */
 const SPACED = /(?<![A-Za-z])[A-Za-z](?:([ ._*-])[A-Za-z](?![A-Za-z])){3,40}/g;

@@ -6,6 +6,9 @@ const COMMON = /^(?:0\.|127\.|255\.|224\.|8\.8\.[48]\.[48]$|1\.[01]\.[01]\.1$|9\
 const PRIVATE =
   /^(?:10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|169\.254\.|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.)/;
 
+/** A sign of one of the newer addresses. */
+const SIX = /[0-9A-Fa-f]::[0-9A-Fa-f]|::[0-9A-Fa-f]{1,4}:|(?::[0-9A-Fa-f]{1,4}){7}/;
+
 export const ip: Recogniser = {
   rule: "contact.ip",
   class: "personal",
@@ -14,7 +17,7 @@ export const ip: Recogniser = {
     for (const { address, ...span } of fours(text)) {
       if (!COMMON.test(address) && !PRIVATE.test(address)) yield span;
     }
-    if (!text.includes("::") && !/(?::[0-9A-Fa-f]{1,4}){7}/.test(text)) return;
+    if (!text.includes(":") || !SIX.test(text)) return;
     for (const match of text.matchAll(/(?<![\w:.])[0-9A-Fa-f:]{8,39}(?![\w:])/g)) {
       if (isSix(match[0])) yield { start: match.index, end: match.index + match[0].length };
     }

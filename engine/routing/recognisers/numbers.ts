@@ -23,7 +23,8 @@ const DIGITS_MIN = 7;
 const DIGITS_MAX = 24;
 const SEPARATOR_MAX = 3;
 /** May stand between groups of one number. */
-const SEPARATORS: ReadonlySet<number> = new Set([..." \t\n\r-.·_/\\()|:,~*+#"].map((c) => c.charCodeAt(0)));
+const SEPARATORS = new Uint8Array(256);
+for (const mark of " \t\n\r-.·_/\\()|:,~*+#") SEPARATORS[mark.charCodeAt(0)] = 1;
 /** Groupings in which people write numbers; a run of them is looked for inside longer ones. */
 const GROUPINGS: readonly (readonly number[])[] = [
   [3, 4, 4],
@@ -73,7 +74,7 @@ function clusterAt(text: string, from: number): readonly Span[] {
     while (isDigit(text.charCodeAt(end))) end += 1;
     groups.push({ start, end });
     let next = end;
-    while (next - end < SEPARATOR_MAX && SEPARATORS.has(text.charCodeAt(next))) next += 1;
+    while (next - end < SEPARATOR_MAX && SEPARATORS[text.charCodeAt(next)] === 1) next += 1;
     const parts = next === end || !isDigit(text.charCodeAt(next)) || text.slice(end, next).includes("\n\n");
     if (parts) return groups;
     start = next;

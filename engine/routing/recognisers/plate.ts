@@ -3,22 +3,26 @@ import type { Recogniser } from "./recogniser.ts";
 import { matchesNear } from "./tokens.ts";
 import { phrases } from "./word-list.ts";
 
+const PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼使领";
 const CHINESE =
-  /[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼使领][ ]?[A-HJ-NP-Za-hj-np-z][ ·.-]?[A-HJ-NP-Za-hj-np-z0-9]{4,5}[A-HJ-NP-Za-hj-np-z0-9挂学警港澳]/g;
+  /^.[ ]?[A-HJ-NP-Za-hj-np-z][ ·.-]?[A-HJ-NP-Za-hj-np-z0-9]{4,5}[A-HJ-NP-Za-hj-np-z0-9挂学警港澳]/;
+
+const PLATE_MAX = 12;
 
 export const plate: Recogniser = {
   rule: "id.plate",
   class: "personal",
   words: {
+    "plate-province": [...PROVINCES],
     plate: phrases(`
       车牌, 车牌号, 牌照, 号牌, license plate, licence plate, number plate, plate number, plate no, vehicle
       registration, registration plate`),
   },
   *find({ text, words }) {
-    for (const match of text.matchAll(CHINESE)) {
-      const end = match.index + match[0].length;
-      if (/\d[^\d]{0,4}\d/.test(match[0]) && !/[A-Za-z0-9]/.test(text[end] ?? ""))
-        yield { start: match.index, end };
+    for (const { start } of words.of("plate-province")) {
+      const plate = CHINESE.exec(text.slice(start, start + PLATE_MAX))?.[0] ?? "";
+      const end = start + plate.length;
+      if (/\d[^\d]{0,4}\d/.test(plate) && !/[A-Za-z0-9]/.test(text[end] ?? "")) yield { start, end };
     }
     for (const span of matchesNear(
       text,

@@ -95,9 +95,9 @@ export const password: Recogniser = {
       const value = given?.[1];
       if (value !== undefined && isSecret(value)) yield { start: end, end: end + (given?.[0].length ?? 0) };
     }
-    if (!text.includes("://")) return;
-    for (const match of text.matchAll(/[a-z][a-z+]{1,14}:\/\/[^\s:@/"']{1,64}:([^\s:@/"']{4,100})@/g)) {
-      if (isSecret(match[1] as string)) yield spanOf(match);
+    for (let at = text.indexOf("://"); at !== -1; at = text.indexOf("://", at + 3)) {
+      const given = /^:\/\/[^\s:@/"']{1,64}:([^\s:@/"']{4,100})@/.exec(text.slice(at, at + 170));
+      if (given !== null && isSecret(given[1] as string)) yield { start: at, end: at + given[0].length };
     }
   },
   examples: {

@@ -7,18 +7,30 @@ export interface Token extends Span {
 }
 
 const ALNUM = /[A-Za-z0-9]/;
-const SEPARATOR = /[ .·_/-]/;
+const IS_ALNUM = 1;
+const IS_SEPARATOR = 2;
+const KINDS = new Uint8Array(128);
+for (let unit = 0; unit < 128; unit += 1) {
+  if (ALNUM.test(String.fromCharCode(unit))) KINDS[unit] = IS_ALNUM;
+  else if (/[ ._/-]/.test(String.fromCharCode(unit))) KINDS[unit] = IS_SEPARATOR;
+}
+const MIDDLE_DOT = 0xb7;
+
+function kindAt(text: string, index: number): number {
+  const unit = text.charCodeAt(index);
+  return unit === MIDDLE_DOT ? IS_SEPARATOR : (KINDS[unit] ?? 0);
+}
 
 /** From `start` on, up to `max` letters and digits; a single separator may stand between any two. */
 export function tokenAt(text: string, start: number, max: number): Token {
   let value = "";
   let end = start;
   for (let index = start; index < text.length && value.length < max; index += 1) {
-    const character = text[index] as string;
-    if (ALNUM.test(character)) {
-      value += character;
+    const kind = kindAt(text, index);
+    if (kind === IS_ALNUM) {
+      value += text[index] as string;
       end = index + 1;
-    } else if (!SEPARATOR.test(character) || index !== end) break;
+    } else if (kind !== IS_SEPARATOR || index !== end) break;
   }
   return { start, end, value: value.toUpperCase() };
 }
@@ -40,8 +52,8 @@ export function lettersAhead(text: string, index: number, count: number): number
   let at = index;
   for (let letter = 0; letter < count; letter += 1) {
     at -= 1;
-    if (SEPARATOR.test(text[at] ?? "")) at -= 1;
-    if (!/[A-Za-z]/.test(text[at] ?? "")) return -1;
+    if (kindAt(text, at) === IS_SEPARATOR) at -= 1;
+    if (kindAt(text, at) !== IS_ALNUM || text.charCodeAt(at) < 0x41) return -1;
   }
   return at;
 }
