@@ -85,7 +85,7 @@ function differing(text: string, change: (stretch: string) => string): string {
   const found: string[] = [];
   for (const stretch of stretches(text)) {
     const changed = change(stretch);
-    if (changed !== stretch) found.push(changed);
+    if (changed !== stretch) found.push(excerpt(stretch, changed));
   }
   return found.join("\n\n");
 }
@@ -104,15 +104,14 @@ function spellings(text: string): readonly string[] {
     for (const [index, reading] of loosened(stretch).entries()) {
       const list = found[index] ?? [];
       found[index] = list;
-      list.push(reading);
+      list.push(excerpt(stretch, reading));
     }
   }
   return found.map((list) => list.join("\n\n"));
 }
 
-/** Of a reading that differs in one place, that place and what stands around it. */
+/** Of a reading, from the first to the last place where it differs, and what stands around them. */
 function excerpt(text: string, reading: string): string {
-  if (reading.length <= STRETCH) return reading;
   const length = Math.min(text.length, reading.length);
   let ahead = 0;
   while (ahead < length && text.charCodeAt(ahead) === reading.charCodeAt(ahead)) ahead += 1;

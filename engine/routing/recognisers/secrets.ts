@@ -38,10 +38,7 @@ const PREFIXES: readonly (readonly [string, number])[] = [
   ["AGE-SECRET-KEY-", 40],
 ];
 const LEAST = new Map(PREFIXES);
-const BEGINNING = new RegExp(
-  `(?<![A-Za-z0-9])(?:${PREFIXES.map(([prefix]) => prefix.replace(".", "\\.")).join("|")})`,
-  "g",
-);
+const BEGINNING = new RegExp(`(?:${PREFIXES.map(([prefix]) => prefix.replace(".", "\\.")).join("|")})`, "g");
 const TOKEN = /[A-Za-z0-9_./+=-]/;
 const TOKEN_MAX = 400;
 /** Bits a character, below which it is a word or a row of x. */
@@ -52,6 +49,7 @@ export const secret: Recogniser = {
   class: "restricted",
   *find({ text }) {
     for (const match of text.matchAll(BEGINNING)) {
+      if (/[A-Za-z0-9]/.test(text[match.index - 1] ?? "")) continue;
       const prefix = match[0];
       const token = tokenFrom(text, match.index);
       const rest = token.slice(prefix.length);
