@@ -120,6 +120,7 @@ const REASONS: Readonly<Record<string, FinishReason>> = {
 function readAnswer(): AnswerReader {
   /** Calls by the number of their block; text has blocks too. */
   const calls = new Map<unknown, number>();
+  let begun = 0;
   return ({ data }) => {
     const event = parseData(data);
     switch (event["type"]) {
@@ -128,7 +129,8 @@ function readAnswer(): AnswerReader {
       case "content_block_start": {
         const { type, id, name } = fields(event["content_block"]);
         if (type !== "tool_use") return [];
-        const index = calls.size;
+        const index = begun;
+        begun += 1;
         calls.set(event["index"], index);
         const opening = { id: textOf(id), name: textOf(name) };
         return [{ kind: "tool_call", index, opening, arguments: "" }];

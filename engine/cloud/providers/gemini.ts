@@ -12,6 +12,7 @@ import {
   parseData,
   problemOf,
   refuseLocalOnly,
+  statusIn,
   textOf,
   toolsOf,
 } from "./parts.ts";
@@ -138,7 +139,7 @@ function readAnswer({ id, choice }: GenerationRequest): AnswerReader {
     const chunk = parseData(data);
     if (chunk["error"] !== undefined) {
       const error = fields(chunk["error"]);
-      return [{ kind: "problem", problem: toProblem(Number(error["code"]) || 500, error) }];
+      return [{ kind: "problem", problem: toProblem(statusIn(error["code"]), error) }];
     }
     const pieces: Piece[] = [];
     if (fields(chunk["promptFeedback"])["blockReason"] !== undefined) {

@@ -15,6 +15,7 @@ import {
   problemOf,
   refuseLocalOnly,
   ShapeError,
+  statusIn,
   textOf,
   toolsOf,
 } from "./parts.ts";
@@ -117,7 +118,7 @@ function readAnswer(): AnswerReader {
     const chunk = parseData(data);
     if (chunk["error"] !== undefined && chunk["error"] !== null) {
       const error = fields(chunk["error"]);
-      const status = typeof error["code"] === "number" ? error["code"] : 500;
+      const status = statusIn(error["code"]);
       return [{ kind: "problem", problem: problemOf(status, error["code"] ?? error["type"], WORDS) }];
     }
     const pieces: Piece[] = [];

@@ -36,6 +36,10 @@ export function parseBody(body: string): Json {
   }
 }
 
+/** A status that stands in a body, and may be any number there. */
+export const statusIn = (value: unknown): number =>
+  typeof value === "number" && Number.isInteger(value) && value >= 400 && value <= 599 ? value : 500;
+
 /** What a status means where the vendor's words say nothing else. */
 function codeOfStatus(status: number): ErrorCode {
   if (status === 401 || status === 402 || status === 403) return "backend_refused";
