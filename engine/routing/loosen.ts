@@ -4,9 +4,18 @@
 export function loosened(text: string): readonly string[] {
   const signs = signsOf(text);
   if (signs === 0) return [];
-  const plain = (signs & (FIGURES | ADDRESS)) === 0 ? text : tight(numerals(text));
-  const readings = [addresses(ovals(plain)), rows(plain)];
-  if ((signs & LETTERS) !== 0) readings.push(addresses(leet(text, "i")), addresses(leet(text, "l")));
+  const spelled = (reading: string): string => ((signs & ADDRESS) === 0 ? reading : addresses(reading));
+  const readings: string[] = [];
+  if ((signs & FIGURES) === 0) readings.push(spelled(text));
+  else {
+    const plain = tight(numerals(text));
+    readings.push(spelled(ovals(plain)), rows(plain));
+  }
+  if ((signs & LETTERS) !== 0) {
+    const letters = leet(text, "i");
+    readings.push(spelled(letters));
+    if (letters !== text) readings.push(spelled(leet(text, "l")));
+  }
   return [...new Set(readings)].filter((reading) => reading !== text);
 }
 

@@ -4,6 +4,7 @@ import { isFree, lettersAhead, tokenAt } from "./tokens.ts";
 
 /** First characters of the offices that register. */
 const OFFICES = /[1-9ANYanyGg]/;
+const ALNUM = /[A-Za-z0-9]/;
 const ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY";
 const WEIGHTS = [1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28];
 
@@ -16,7 +17,7 @@ export const cnOrganisation: Recogniser = {
       for (const letters of [0, 1, 2]) {
         const start = letters === 0 ? digits : lettersAhead(text, digits, letters);
         if (start === -1) break;
-        if (!OFFICES.test(text[start] as string)) continue;
+        if (!OFFICES.test(text[start] as string) || ALNUM.test(text[start - 1] ?? "")) continue;
         const token = tokenAt(text, start, 18);
         if (token.value.length !== 18 || !isFree(text, token) || !isCode(token.value)) continue;
         yield token;

@@ -5,24 +5,9 @@ import type { Recogniser } from "./recogniser.ts";
 import { phrases } from "./word-list.ts";
 
 /** Where a number that begins with 0 is tried as a national one. */
-const REGIONS: readonly CountryCode[] = [
-  "GB",
-  "DE",
-  "FR",
-  "IT",
-  "NL",
-  "BE",
-  "CH",
-  "AU",
-  "JP",
-  "CN",
-  "KR",
-  "SE",
-  "ZA",
-  "TR",
-];
+const REGIONS: readonly CountryCode[] = ["GB", "DE", "FR", "IT", "NL", "CH", "AU", "CN"];
 /** The library is slow beside all else; what is plausible beyond this many numbers in one view counts as one. */
-const LOOKUPS_MAX = 48;
+const LOOKUPS_MAX = 16;
 
 export const phone: Recogniser = {
   rule: "contact.phone",
