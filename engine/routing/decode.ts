@@ -1,6 +1,7 @@
 /** What is written in codes inside a text, put in the place where it stands: percent, escapes, entities, base64, hex, gzip. */
 import { Buffer, isUtf8 } from "node:buffer";
 import { gunzipSync, inflateSync } from "node:zlib";
+import { entropy } from "./entropy.ts";
 
 export interface Decoded {
   /** The text with everything readable read; the very same string where there was nothing. */
@@ -174,10 +175,4 @@ function asText(bytes: Buffer): string | undefined {
 const UNREADABLE = /[\0-\x08\x0e-\x1a\x1c-\x1f\x7f\ufffd]/;
 
 /** Whether characters come as evenly as in bytes that were packed or enciphered. */
-function isEven(run: string): boolean {
-  const counts = new Map<string, number>();
-  for (const character of run) counts.set(character, (counts.get(character) ?? 0) + 1);
-  let bits = 0;
-  for (const count of counts.values()) bits -= (count / run.length) * Math.log2(count / run.length);
-  return bits >= (/^[0-9a-f]+$/i.test(run) ? 3.5 : 4.6);
-}
+const isEven = (run: string): boolean => entropy(run) >= (/^[0-9a-f]+$/i.test(run) ? 3.5 : 4.6);

@@ -1,4 +1,5 @@
 /** Keys, tokens and passwords: by the prefix that their issuer gives them, or by what they are called; and not made up. */
+import { entropy } from "../entropy.ts";
 import type { Recogniser, Span } from "./recogniser.ts";
 import { phrases } from "./word-list.ts";
 
@@ -131,13 +132,4 @@ function tokenFrom(text: string, start: number): string {
   let end = start;
   while (end - start < TOKEN_MAX && TOKEN.test(text[end] ?? "")) end += 1;
   return text.slice(start, end);
-}
-
-/** Shannon's, in bits a character. */
-export function entropy(text: string): number {
-  const counts = new Map<string, number>();
-  for (const character of text) counts.set(character, (counts.get(character) ?? 0) + 1);
-  let bits = 0;
-  for (const count of counts.values()) bits -= (count / text.length) * Math.log2(count / text.length);
-  return bits;
 }
