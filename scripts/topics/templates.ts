@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { uniform } from "../../engine/core/random.ts";
 
-export const DATA = join(import.meta.dirname, "data");
+const DATA = join(import.meta.dirname, "data");
 
 export interface Family {
   readonly name: string;
