@@ -89,6 +89,23 @@ describe("what is split is found", () => {
   });
 });
 
+test("a number is not lost because another message ends or begins with digits", () => {
+  for (const value of [
+    "91350100M000100Y43",
+    "GB29 NWBK 6016 1331 9268 19",
+    "1-3-8-0-0-1-3-8-0-0-0",
+    "AB123456C",
+  ]) {
+    for (const contents of [
+      ["take 12345678", value],
+      [value, "12345678 it is"],
+      ["7 8", value, "9"],
+    ]) {
+      expect(classify(ask(...contents), calm).class, contents.join(" | ")).not.toBe("public");
+    }
+  }
+});
+
 describe("doubt is restricted", () => {
   test.each<[string, TopicModel]>([
     [
