@@ -135,6 +135,9 @@ const start = ({ entry, args }: SuperviseOptions, port: number | undefined): Chi
     { stdio: ["ignore", "inherit", "inherit", "ipc"] },
   );
 
+/** One Ctrl-C under npm arrives twice, from the terminal and from npm: a signal so soon after the first is the same one. */
+const REPEAT_MS = 1_000;
+
 interface Watching {
   readonly ready: (message: ReadyMessage) => void;
   readonly stopMsMax: () => number;
@@ -150,7 +153,10 @@ function watch(
   const startedMs = clock.now();
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined;
+    let askedMs = 0;
     const forget = stop.onAsked((times) => {
+      if (times === 1) askedMs = clock.now();
+      else if (clock.now() - askedMs < REPEAT_MS) return;
       child.kill(times === 1 ? "SIGTERM" : "SIGKILL");
       timer ??= setTimeout(() => child.kill("SIGKILL"), stopMsMax());
     });

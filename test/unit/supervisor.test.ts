@@ -171,6 +171,14 @@ describe("a supervisor with a real child", () => {
     expect(await ended).toBe(137);
   });
 
+  test("a signal that comes twice at once, as Ctrl-C does under npm, lets the child end by itself", async () => {
+    const polite = launch("serve");
+    await polite.serving(1);
+    polite.parent.kill("SIGINT");
+    polite.parent.kill("SIGTERM");
+    expect(await polite.ended).toBe(0);
+  });
+
   test("the child does not outlive its supervisor", async () => {
     const { parent, ended, serving } = launch("serve");
     await serving(1);
