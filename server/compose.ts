@@ -13,7 +13,7 @@ import { drainer } from "./drain.ts";
 import { createKeyVerifier, parseKeysFile } from "./keys.ts";
 import { ModelShelf } from "./model-shelf.ts";
 import { createLogger } from "./plugins/logger.ts";
-import type { Access, Readiness } from "./ports.ts";
+import { type Access, type Readiness, unlimited } from "./ports.ts";
 import { installResident } from "./resident.ts";
 
 export interface Composed {
@@ -81,6 +81,6 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
 }
 
 function accessOf({ keysFile }: Config): Access {
-  if (keysFile === undefined) return { kind: "open", principal: { name: "admin" } };
+  if (keysFile === undefined) return { kind: "open", principal: unlimited("admin", undefined) };
   return { kind: "keys", verifier: createKeyVerifier(parseKeysFile(readFileSync(keysFile, "utf8"))) };
 }

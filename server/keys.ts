@@ -7,7 +7,7 @@
  */
 import { createHash, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import { WeirError } from "../engine/core/errors.ts";
-import type { KeyVerifier, Principal } from "./ports.ts";
+import { type KeyVerifier, type Principal, unlimited } from "./ports.ts";
 
 const KEYS_MAX = 10_000;
 const HASH_BYTES = 32;
@@ -211,7 +211,7 @@ async function search(key: string, bySalt: readonly (readonly KeyEntry[])[]): Pr
     const hash = await derive(key, first.salt, first.cost);
     for (const entry of entries) {
       const equal = timingSafeEqual(hash, entry.hash);
-      found = equal && found === undefined ? { name: entry.name } : found;
+      found = equal && found === undefined ? unlimited(entry.name, entry.id) : found;
     }
   }
   return found;

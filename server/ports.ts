@@ -2,6 +2,7 @@
 
 import type { FastifyBaseLogger } from "fastify";
 import type { Clock } from "../engine/core/clock.ts";
+import type { DataClass } from "../engine/core/data-class.ts";
 import type { WeirError } from "../engine/core/errors.ts";
 import type { Generator, ModelDirectory } from "../engine/core/generator.ts";
 
@@ -10,10 +11,41 @@ export type Readiness =
   /** `reason` is shown to clients: why not yet, or why no more. */
   | { readonly kind: "starting" | "draining"; readonly reason?: string; readonly retryAfterMs?: number };
 
-/** Who asked. The name comes from the keys file (or is made up from the line), never from the key. */
+/** `inference`: models and answers. `metrics`: /metrics and /docs. `admin`: everything. */
+export const SCOPES = ["inference", "metrics", "admin"] as const;
+export type Scope = (typeof SCOPES)[number];
+
+/** Who asked. The name comes from the store of keys or the keys file (or is made up from the line), never from the key. */
 export interface Principal {
   readonly name: string;
+  /** The part of the key that is no secret; undefined for the built-in admin and for keys without one. */
+  readonly id: string | undefined;
+  readonly team: string | undefined;
+  readonly scopes: readonly Scope[];
+  /** Name of the policy's rules for it. */
+  readonly policy: string | undefined;
+  /** Its requests are at least of this class. */
+  readonly classFloor: DataClass;
+  /** Names that it may send as `model`; empty: all. */
+  readonly models: readonly string[];
+  /** Undefined: unlimited. */
+  readonly requestsPerMinute: number | undefined;
+  /** Prompt and answer together. */
+  readonly tokensPerMinute: number | undefined;
 }
+
+/** One without limits: the built-in admin, and keys of the keys file. */
+export const unlimited = (name: string, id: string | undefined): Principal => ({
+  name,
+  id,
+  team: undefined,
+  scopes: ["admin"],
+  policy: undefined,
+  classFloor: "public",
+  models: [],
+  requestsPerMinute: undefined,
+  tokensPerMinute: undefined,
+});
 
 export interface KeyVerifier {
   /** Undefined for a key that is on no line. Rejects with `overloaded` while too many unseen keys are being checked. */

@@ -23,12 +23,18 @@ export const ERRORS = {
   forbidden: { status: 403, type: "permission_error", retryable: false },
   /** A door to the outside stayed shut: what was to be sent is not proven public, or the address is not allowed. */
   egress_refused: { status: 403, type: "permission_error", retryable: false },
+  /** The data may not go where the client wants them to. */
+  private_data: { status: 403, type: "permission_error", retryable: false },
+  /** The key, or the agent, may not use this model. */
+  model_not_allowed: { status: 403, type: "permission_error", retryable: false },
   not_found: { status: 404, type: "invalid_request_error", retryable: false },
   model_not_found: { status: 404, type: "invalid_request_error", retryable: false },
   method_not_allowed: { status: 405, type: "invalid_request_error", retryable: false },
   request_timeout: { status: 408, type: "server_error", retryable: true },
   body_too_large: { status: 413, type: "invalid_request_error", retryable: false },
   unsupported_media_type: { status: 415, type: "invalid_request_error", retryable: false },
+  /** The key has used up what it may in this time. */
+  rate_limited: { status: 429, type: "rate_limit_error", retryable: true },
   overloaded: { status: 429, type: "rate_limit_error", retryable: true },
   cancelled: { status: 499, type: "server_error", retryable: false },
   internal: { status: 500, type: "server_error", retryable: true },
@@ -37,6 +43,9 @@ export const ERRORS = {
   backend_refused: { status: 502, type: "server_error", retryable: false },
   /** Not asked at all, because its last answers failed. */
   backend_unavailable: { status: 503, type: "server_error", retryable: true },
+  /** What may serve this class of data is down, and no other zone is asked. */
+  onprem_unavailable: { status: 503, type: "server_error", retryable: true },
+  cloud_unavailable: { status: 503, type: "server_error", retryable: true },
   model_load_failed: { status: 503, type: "server_error", retryable: false },
   draining: { status: 503, type: "server_error", retryable: true },
   not_ready: { status: 503, type: "server_error", retryable: true },

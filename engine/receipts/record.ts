@@ -16,6 +16,15 @@ export interface Decision {
   /** The id that the client got in `x-request-id`. */
   readonly request: string;
   readonly class: DataClass;
+  /** Of what it holds and declares, before its key, its agent and its conversation's past raised it. */
+  readonly content: DataClass;
+  /** What its conversation was before; null where it was nothing above public. */
+  readonly pinned: DataClass | null;
+  /** Names of the policy's rules for its key and its agent; null where there was none. */
+  readonly key: string | null;
+  readonly agent: string | null;
+  /** What was asked for, in names of the configuration; one that leads nowhere is not repeated. */
+  readonly wanted: "auto" | "unknown" | { readonly model: string; readonly backend: string };
   readonly zone: "onprem" | "cloud";
   readonly action: "serve" | "refuse";
   /** Name of the backend in the configuration; null where none was chosen. */

@@ -10,22 +10,35 @@ export interface BackendFacts {
   readonly zone: Zone;
   /** False while its circuit breaker is open or it does not answer. */
   readonly up: boolean;
+  /** Names of the model that it gives to `auto`: rules that list models must list one of them, or `auto`. */
+  readonly autoNames: readonly string[];
 }
 
 /** What the client named as `model`. */
 export type Wanted =
   | { readonly kind: "auto" }
   /** `local/NAME`, `BACKEND/NAME`, a bare local name or an alias, resolved to a backend. */
-  | { readonly kind: "named"; readonly model: string; readonly backend: string }
-  | { readonly kind: "unknown"; readonly model: string };
+  | {
+      readonly kind: "named";
+      readonly backend: string;
+      /** As the backend's own list has it. */
+      readonly model: string;
+      /** All names that lead to it, with the one that was sent: rules may list any of them. */
+      readonly names: readonly string[];
+    }
+  | { readonly kind: "unknown" };
 
 export interface RouteFacts {
   /** Of the request's content and labels. */
   readonly class: DataClass;
   /** The conversation was above this before: it stays there. */
   readonly pinned: DataClass | undefined;
-  /** Name of the key's policy; undefined where there are no keys. */
+  /** Name of the key's policy; undefined where it has none. */
   readonly keyPolicy: string | undefined;
+  /** Models that the key itself was made for; empty: all. */
+  readonly keyModels: readonly string[];
+  /** The agent that the request says to be of. */
+  readonly agent: string | undefined;
   readonly wanted: Wanted;
   /** In the order of the configuration. */
   readonly backends: readonly BackendFacts[];
@@ -60,57 +73,72 @@ export type Route =
     };
 
 export function decideRoute(facts: RouteFacts, policy: Policy): Route {
-  const key = keyRule(facts, policy);
-  const floor = maxClass(key?.classFloor ?? "public", facts.pinned ?? "public");
-  const dataClass = maxClass(facts.class, floor);
+  const rules = [
+    ...rulesOf(facts.keyPolicy, policy.keys),
+    ...rulesOf(facts.agent, policy.agents),
+    { classFloor: "public" as const, zone: undefined, models: facts.keyModels },
+  ];
+  const dataClass = rules.reduce(
+    (highest, { classFloor }) => maxClass(highest, classFloor),
+    maxClass(facts.class, facts.pinned ?? "public"),
+  );
   const rule = policy.classes[dataClass];
   const mayLeave =
     !NEVER_CLOUD.some((never) => atLeast(dataClass, never)) &&
     rule?.zone === "cloud" &&
-    key?.zone !== "onprem";
+    rules.every(({ zone }) => zone !== "onprem");
+  const mayName = (names: readonly string[]): boolean =>
+    rules.every(({ models }) => models.length === 0 || names.some((name) => models.includes(name)));
   const refuse = (zone: Zone, why: Refusal): Route => ({ action: "refuse", class: dataClass, zone, why });
+  const pseudonymise = rule?.pseudonymise === true;
   const homeZone: Zone = mayLeave ? "cloud" : "onprem";
 
   const { wanted } = facts;
   if (wanted.kind === "unknown") return refuse(homeZone, "model_not_found");
   if (wanted.kind === "named") {
-    if (key !== undefined && key.models.length > 0 && !key.models.includes(wanted.model))
-      return refuse(homeZone, "model_not_allowed");
+    if (!mayName(wanted.names)) return refuse(homeZone, "model_not_allowed");
     const backend = facts.backends.find(({ name }) => name === wanted.backend);
     if (backend === undefined) return refuse(homeZone, "model_not_found");
     if (backend.zone === "onprem" || mayLeave) {
       if (!allowed(rule?.backends, backend)) return refuse(homeZone, "model_not_allowed");
-      return serve(dataClass, backend.zone, [backend], rule?.pseudonymise === true, refuse);
+      if (!backend.up) return refuse(backend.zone, unavailable(backend.zone));
+      return serve(dataClass, backend.zone, [backend], pseudonymise);
     }
     if (policy.explicitCloud === "refuse") return refuse("onprem", "private_data");
   }
-  const candidates = facts.backends.filter(
-    (backend) => backend.zone === homeZone && allowed(rule?.backends, backend),
+  const suitable = facts.backends.filter(
+    (backend) => allowed(rule?.backends, backend) && mayName([...backend.autoNames, "auto"]),
   );
-  return serve(dataClass, homeZone, inOrder(candidates, rule?.backends), rule?.pseudonymise === true, refuse);
+  // Downwards never: what may leave is served in the house where no cloud is there for it, and not the other way round.
+  for (const zone of mayLeave ? (["cloud", "onprem"] as const) : (["onprem"] as const)) {
+    const up = suitable.filter((backend) => backend.zone === zone && backend.up);
+    if (up.length > 0) return serve(dataClass, zone, inOrder(up, rule?.backends), pseudonymise);
+  }
+  const configured = facts.backends.filter(({ zone }) => mayLeave || zone === "onprem");
+  if (configured.length > 0 && !configured.some((backend) => suitable.includes(backend)))
+    return refuse(homeZone, "model_not_allowed");
+  return refuse(homeZone, unavailable(homeZone));
 }
+
+const unavailable = (zone: Zone): Refusal => (zone === "onprem" ? "onprem_unavailable" : "cloud_unavailable");
 
 function serve(
   dataClass: DataClass,
   zone: Zone,
-  candidates: readonly BackendFacts[],
+  backends: readonly BackendFacts[],
   pseudonymise: boolean,
-  refuse: (zone: Zone, why: Refusal) => Route,
 ): Route {
-  const up = candidates.filter((backend) => backend.up).map(({ name }) => name);
-  if (up.length === 0) return refuse(zone, zone === "onprem" ? "onprem_unavailable" : "cloud_unavailable");
   return {
     action: "serve",
     class: dataClass,
     zone,
-    backends: up,
+    backends: backends.map(({ name }) => name),
     pseudonymise: zone === "cloud" && pseudonymise,
   };
 }
 
-function keyRule({ keyPolicy }: RouteFacts, { keys }: Policy): KeyRule | undefined {
-  if (keyPolicy === undefined) return undefined;
-  return keys.get(keyPolicy) ?? STRICTEST_KEY;
+function rulesOf(name: string | undefined, rules: ReadonlyMap<string, KeyRule>): readonly KeyRule[] {
+  return name === undefined ? [] : [rules.get(name) ?? STRICTEST_KEY];
 }
 
 /** A list of backends binds only those of a zone that it names at all: an on-prem engine is open to every class. */

@@ -185,6 +185,9 @@ function policyOf(file: PolicyFile): Policy {
       restricted: rule("restricted"),
     },
     keys: new Map(Object.entries(file.keys).map(([key, value]) => [key, keyRule(value)])),
+    agents: new Map(),
+    tools: new Map(),
+    connectors: new Map(),
     explicitCloud: file.explicit_cloud,
   };
 }

@@ -18,6 +18,11 @@ const other = generateKeyPairSync("ed25519");
 const decision: fc.Arbitrary<Decision> = fc.record({
   request: fc.uuid(),
   class: fc.constantFrom(...DATA_CLASSES),
+  content: fc.constantFrom(...DATA_CLASSES),
+  pinned: fc.option(fc.constantFrom(...DATA_CLASSES)),
+  key: fc.option(fc.string({ maxLength: 12 })),
+  agent: fc.option(fc.string({ maxLength: 12 })),
+  wanted: fc.constantFrom<Decision["wanted"]>("auto", "unknown", { model: "small", backend: "local" }),
   zone: fc.constantFrom("onprem", "cloud"),
   action: fc.constantFrom("serve", "refuse"),
   backend: fc.option(fc.string({ minLength: 1, maxLength: 12 })),

@@ -4,7 +4,7 @@ import type { FastifyInstance } from "fastify";
 import { createMetrics } from "../../engine/metering/metrics.ts";
 import { buildApp } from "../../server/app.ts";
 import { createLogger } from "../../server/plugins/logger.ts";
-import type { GatewayOptions, GatewayPorts, Readiness } from "../../server/ports.ts";
+import { type GatewayOptions, type GatewayPorts, type Readiness, unlimited } from "../../server/ports.ts";
 import { ScriptedGenerator } from "./scripted-generator.ts";
 
 const testOptions: GatewayOptions = {
@@ -65,7 +65,7 @@ export async function startTestServer(setup: TestServerSetup = {}): Promise<Test
         { version: "0.0.0" },
       ),
       readiness: () => state.readiness,
-      access: { kind: "open", principal: { name: "local" } },
+      access: { kind: "open", principal: unlimited("local", undefined) },
       newRequestId: () => {
         ids += 1;
         return `req-${ids}`;

@@ -25,6 +25,11 @@ import { ReceiptVerifier, type Verified } from "../../engine/receipts/verify.ts"
 const DECISION: Decision = {
   request: "req-1",
   class: "restricted",
+  content: "restricted",
+  pinned: null,
+  key: null,
+  agent: null,
+  wanted: "auto",
   zone: "onprem",
   action: "serve",
   backend: "local",
