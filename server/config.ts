@@ -34,6 +34,9 @@ export type {
   Origin,
 } from "./config/types.ts";
 
+/** Settings that name a file: relative to the file that they stand in. */
+const FILES: ReadonlySet<string> = new Set(["keys_file", "routing.policy_file"]);
+
 /** The configuration is wrong: the message lists every problem, one a line. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
@@ -74,11 +77,18 @@ export function inspectConfig(input: ConfigInput = {}): Inspection {
       put(
         tree,
         leaf.path,
-        leaf.path === "keys_file" ? absolute(String(result.value), origin, file, cwd) : result.value,
+        FILES.has(leaf.path) ? absolute(String(result.value), origin, file, cwd) : result.value,
       );
       origins.set(leaf.path, origin);
     } else {
-      problems.push({ path: origin.kind === "file" ? path : leaf.path, where, message: result.problem });
+      for (const { below, message } of result.problems) {
+        const at = [origin.kind === "file" ? path : leaf.path, ...below].join(".");
+        problems.push({
+          path: at,
+          where: origin.kind === "file" ? (file?.where(at) ?? where) : where,
+          message,
+        });
+      }
       broken.add(leaf.path);
     }
   }

@@ -27,6 +27,7 @@ export function finish(settings: Settings, { env, home, file, machine }: Surroun
   const token = set(env["HF_TOKEN"]?.trim());
   return deepFreeze({
     ...camelled,
+    backends: settings.backends,
     engine: { ...engine, threads: engine.threads === "auto" ? cores : engine.threads },
     models: {
       ...models,
@@ -35,6 +36,8 @@ export function finish(settings: Settings, { env, home, file, machine }: Surroun
     keysFile: camelled.keysFile,
     home,
     modelsFolder: join(home, "models"),
+    receiptsFolder: join(home, "receipts"),
+    pinsFolder: join(home, "pins"),
     downloadsFolder: join(home, "downloads"),
     file,
     hubToken: token === undefined ? undefined : new Secret(token),

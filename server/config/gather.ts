@@ -2,7 +2,7 @@
 import { dirname, resolve } from "node:path";
 import type { SettingsFile } from "./file.ts";
 import { LEAVES, type Leaf } from "./leaves.ts";
-import { leafProblem, nearest, type Problem, unknownKey, valueAt } from "./problems.ts";
+import { entryProblems, leafProblem, nearest, type Problem, unknownKey, valueAt } from "./problems.ts";
 import type { Environment, FlagSetting, Origin } from "./types.ts";
 
 /** An empty variable counts as not set, as container tools write them. */
@@ -76,11 +76,19 @@ export function unknownSetting(path: string): string {
 
 export type Parsed =
   | { readonly ok: true; readonly value: unknown }
-  | { readonly ok: false; readonly problem: string };
+  | { readonly ok: false; readonly problems: readonly LeafProblem[] };
+
+export interface LeafProblem {
+  /** Keys below the leaf, where it is a map. */
+  readonly below: readonly string[];
+  readonly message: string;
+}
 
 /** Environment and flags bring text: what the schema does not take as text is tried as a number or a truth. */
 export function parseLeaf(leaf: Leaf, value: unknown, isText: boolean): Parsed {
-  if (isText && leaf.isMap) return { ok: false, problem: "is a map and can only be set in the file" };
+  const failed = (message: string, below: readonly string[] = []) => ({ below, message });
+  if (isText && leaf.isMap)
+    return { ok: false, problems: [failed("is a map and can only be set in the file")] };
   const other = isText ? notText(String(value).trim()) : undefined;
   for (const candidate of other === undefined ? [value] : [value, other]) {
     const parsed = leaf.schema.safeParse(candidate);
@@ -88,8 +96,17 @@ export function parseLeaf(leaf: Leaf, value: unknown, isText: boolean): Parsed {
     if (parsed.success) return { ok: true, value: parsed.data };
   }
   const shownValue = other ?? value;
-  const [issue] = leaf.schema.safeParse(shownValue).error?.issues ?? [];
-  return { ok: false, problem: issue === undefined ? "is not valid" : leafProblem(leaf, shownValue, issue) };
+  const issues = leaf.schema.safeParse(shownValue).error?.issues ?? [];
+  const [issue] = issues;
+  if (issue === undefined) return { ok: false, problems: [failed("is not valid")] };
+  if (!leaf.isMap || issue.path.length === 0)
+    return { ok: false, problems: [failed(leafProblem(leaf, shownValue, issue))] };
+  return {
+    ok: false,
+    problems: issues.flatMap((each) =>
+      entryProblems(each).map(({ below, message }) => failed(message, below)),
+    ),
+  };
 }
 
 function notText(text: string): number | boolean | undefined {

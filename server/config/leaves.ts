@@ -46,7 +46,7 @@ function collect(schema: z.ZodType, path: readonly string[]): readonly Leaf[] {
       env: typeof meta["env"] === "string" ? meta["env"] : derived,
       description: String(meta["description"] ?? ""),
       defaultValue: def(schema).defaultValue,
-      domain: domainOf(unwrapped(schema)),
+      domain: typeof meta["domain"] === "string" ? meta["domain"] : domainOf(unwrapped(schema)),
       isMap,
       schema,
     },

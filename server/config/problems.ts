@@ -26,6 +26,29 @@ export function leafProblem(leaf: Leaf, value: unknown, issue: z.core.$ZodIssue)
   return own ? `${issue.message}; it is ${shown(value)}` : `must be ${leaf.domain}; it is ${shown(value)}`;
 }
 
+/**
+ * What is wrong inside an entry of a map. What was found there is not repeated: it may be a secret in the wrong place.
+ */
+export function entryProblems(
+  issue: z.core.$ZodIssue,
+): readonly { readonly below: readonly string[]; readonly message: string }[] {
+  const below = issue.path.map(String);
+  if (issue.code === "unrecognized_keys")
+    return issue.keys.map((key) => ({ below: [...below, key], message: "is not a setting of weir here" }));
+  if (issue.code === "invalid_key")
+    return [{ below, message: issue.issues[0]?.message ?? "is no name that can stand here" }];
+  const said = issue.message.replace(/^Invalid (?:input|option): /, "");
+  return [
+    {
+      below,
+      message:
+        said.startsWith("must") || said.startsWith("may") || said.startsWith("is ")
+          ? said
+          : `is not valid: ${said}`,
+    },
+  ];
+}
+
 /** Sections and settings directly under `section` ("" = the top of the file). */
 const keysUnder = (section: string): readonly string[] => {
   const prefix = section === "" ? "" : `${section}.`;

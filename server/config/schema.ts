@@ -3,6 +3,7 @@
  * are camelCase. A leaf's `description` is one sentence for the documentation, `env` the variable that overrides it.
  */
 import { z } from "zod";
+import { backendName, backendSchema } from "./backend.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -145,6 +146,40 @@ export const SettingsSchema = z.strictObject({
         }),
       aliases: z.record(modelName, modelName).default({}).meta({
         description: "Further names for installed models: what clients send, and the model that answers.",
+      }),
+    })
+    .prefault({}),
+  backends: z
+    .record(backendName, backendSchema)
+    .refine((backends) => Object.keys(backends).length <= 64, "may hold at most 64 backends")
+    .default({})
+    .meta({
+      domain: "a map from name to backend",
+      description:
+        "Other servers that may answer, each in a zone of trust; docs/backends.md has their fields.",
+    }),
+  routing: z
+    .strictObject({
+      policy_file: z.string().min(1).max(4096).optional().meta({
+        env: "WEIR_POLICY_FILE",
+        description:
+          "What may run where; unset means the policy that comes with weir. Relative to this file.",
+      }),
+      classify_timeout_ms: whole(10, 600_000).default(2000).meta({
+        description: "A request whose class is not known after this time counts as restricted.",
+      }),
+      retry_ms: whole(1, 60_000).default(250).meta({
+        description: "The longest pause before a backend is asked again; it doubles with each further try.",
+      }),
+    })
+    .prefault({}),
+  receipts: z
+    .strictObject({
+      file_bytes_max: whole(64 * KIB, 16 * GIB)
+        .default(64 * MIB)
+        .meta({ description: "A larger file of receipts is closed and another begun." }),
+      sync_ms: whole(10, 60_000).default(1000).meta({
+        description: "Receipts are forced to disk this often: a power cut loses at most so much of them.",
       }),
     })
     .prefault({}),

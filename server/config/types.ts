@@ -1,4 +1,5 @@
 /** What the configuration looks like to the rest of the program, and what it is made from. */
+import type { BackendSettings } from "./backend.ts";
 import type { Problem } from "./problems.ts";
 import type { Settings } from "./schema.ts";
 import type { Secret } from "./secret.ts";
@@ -15,7 +16,9 @@ type CamelKeys<T> = T extends object
 export type Camelled = CamelKeys<Settings>;
 
 /** The configuration that the program runs with: deeply frozen, nothing left to decide. */
-export interface Config extends Omit<Camelled, "engine" | "models" | "keysFile"> {
+export interface Config extends Omit<Camelled, "backends" | "engine" | "models" | "keysFile"> {
+  /** By name, as in the file. */
+  readonly backends: Readonly<Record<string, BackendSettings>>;
   readonly engine: Omit<Camelled["engine"], "threads"> & { readonly threads: number };
   readonly models: Omit<Camelled["models"], "memoryBudgetBytes"> & { readonly memoryBudgetBytes: number };
   /** Absolute; undefined = no keys. */
@@ -24,6 +27,10 @@ export interface Config extends Omit<Camelled, "engine" | "models" | "keysFile">
   readonly home: string;
   /** Where installed models live: `$WEIR_HOME/models`. */
   readonly modelsFolder: string;
+  /** Where receipts of decisions are kept: `$WEIR_HOME/receipts`. */
+  readonly receiptsFolder: string;
+  /** Where it is kept which conversations must stay in the house: `$WEIR_HOME/pins`. */
+  readonly pinsFolder: string;
   /** Where pulls wait until they are complete: `$WEIR_HOME/downloads`. */
   readonly downloadsFolder: string;
   /** The file that was read, if any. */

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { checkLaneLimits } from "../../engine/core/limits.ts";
+import { backendSchema } from "../../server/config/backend.ts";
 import { isLoopback, startProblems } from "../../server/config/exposure.ts";
 import { gatewayOptions } from "../../server/config/gateway-options.ts";
 import { laneLimits } from "../../server/config/lane-limits.ts";
@@ -108,6 +109,11 @@ describe("where a setting comes from", () => {
     });
   });
 
+  test("a policy file is relative to the file that names it", () => {
+    write("home/weir.yaml", "routing:\n  policy_file: policy.yaml");
+    expect(load().routing.policyFile).toBe(join(cwd, "home", "policy.yaml"));
+  });
+
   test("a keys file is relative to the file that names it, or to the working folder", () => {
     write("home/weir.yaml", "keys_file: keys.txt");
     expect(load().keysFile).toBe(join(cwd, "home", "keys.txt"));
@@ -123,6 +129,7 @@ describe("where a setting comes from", () => {
       "hub.endpoint": "http://hub:1",
       "log.level": "debug",
       keys_file: "/k",
+      "routing.policy_file": "/p",
     };
     for (const { path, env, defaultValue } of LEAVES.filter((leaf) => !leaf.isMap)) {
       const text = samples[path] ?? (typeof defaultValue === "number" ? String(defaultValue) : "1048576");
@@ -152,8 +159,33 @@ describe("what is wrong is said, all of it, with its line", () => {
       "weir.yaml:3: server.hostt: is not a setting of weir; did you mean host?",
       "weir.yaml:4: server.rows_max: is not a setting of weir here; did you mean engine.rows_max?",
       "weir.yaml:5: engin: is not a setting of weir; did you mean engine?",
-      "weir.yaml:7: zzz: is not a setting of weir; the file may hold server, engine, models, hub, supervisor, log, keys_file",
+      "weir.yaml:7: zzz: is not a setting of weir; the file may hold server, engine, models, backends, routing, receipts, hub, supervisor, log, keys_file",
     ]);
+  });
+
+  test("each problem of a backend is named by its place, and a secret in the wrong place is not repeated", () => {
+    const text = `backends:
+  azure:
+    zone: cloud
+    kind: openai
+    url: http://x.example/v1
+    secret: sk-live-1234567890
+    models: []
+    colour: red
+  local: {zone: onprem, kind: openai, url: "http://10.0.0.1:8000/v1", models: [a]}
+  claude: {zone: cloud, kind: anthropic, url: "https://a.example", models: [a], default_model: b, extras: true}
+`;
+    const found = problems(text);
+    expect(found).toEqual([
+      "weir.yaml:5: backends.azure.url: must be https for a cloud backend (or plaintext: true, for tests)",
+      "weir.yaml:6: backends.azure.secret: must be a reference, env:NAME or file:PATH; never the secret itself",
+      "weir.yaml:7: backends.azure.models: must name at least one model",
+      "weir.yaml:8: backends.azure.colour: is not a setting of weir here",
+      "weir.yaml:9: backends.local: must not be local or auto, which mean something else",
+      "weir.yaml:10: backends.claude.default_model: must be one of the backend's models",
+      "weir.yaml:10: backends.claude.extras: is for backends of kind openai",
+    ]);
+    expect(found.join()).not.toContain("sk-live");
   });
 
   test("wrong values say what is accepted and what was found, wherever they come from", () => {
@@ -386,6 +418,15 @@ describe("what is written about it", () => {
       expect(valueAt(tree, path), path).toEqual(defaultValue);
       if (defaultValue === undefined) expect(text).toMatch(new RegExp(`# ${path.split(".").at(-1)}: `));
     }
+  });
+
+  test("docs/backends.md has a row for every field of a backend, with its default", () => {
+    const rows = read("docs/backends.md").split("\n");
+    const fields = Object.entries(backendSchema.shape).map(([name, schema]) => {
+      const { defaultValue } = schema.def as { defaultValue?: unknown };
+      return `| \`${name}\` | ${defaultValue === undefined ? "" : `\`${shown(defaultValue)}\``}`;
+    });
+    expect(fields.filter((field) => !rows.some((row) => row.startsWith(field)))).toEqual([]);
   });
 
   test("every setting has a sentence that says what it does", () => {
