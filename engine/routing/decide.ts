@@ -4,6 +4,7 @@
  */
 import { atLeast, type DataClass, maxClass } from "../core/data-class.ts";
 import { type KeyRule, NEVER_CLOUD, type Policy, STRICTEST_KEY, type Zone } from "../core/policy.ts";
+import type { Refusal, Route, Wanted } from "../core/route.ts";
 
 export interface BackendFacts {
   readonly name: string;
@@ -13,20 +14,6 @@ export interface BackendFacts {
   /** Names of the model that it gives to `auto`: rules that list models must list one of them, or `auto`. */
   readonly autoNames: readonly string[];
 }
-
-/** What the client named as `model`. */
-export type Wanted =
-  | { readonly kind: "auto" }
-  /** `local/NAME`, `BACKEND/NAME`, a bare local name or an alias, resolved to a backend. */
-  | {
-      readonly kind: "named";
-      readonly backend: string;
-      /** As the backend's own list has it. */
-      readonly model: string;
-      /** All names that lead to it, with the one that was sent: rules may list any of them. */
-      readonly names: readonly string[];
-    }
-  | { readonly kind: "unknown" };
 
 export interface RouteFacts {
   /** Of the request's content and labels. */
@@ -43,34 +30,6 @@ export interface RouteFacts {
   /** In the order of the configuration. */
   readonly backends: readonly BackendFacts[];
 }
-
-export type Refusal =
-  /** 403: a cloud was named, and the data may not go there. */
-  | "private_data"
-  /** 403: the key may not name this model. */
-  | "model_not_allowed"
-  /** 404. */
-  | "model_not_found"
-  /** 503: everything in the zone that could serve is down. */
-  | "onprem_unavailable"
-  | "cloud_unavailable";
-
-export type Route =
-  | {
-      readonly action: "serve";
-      readonly class: DataClass;
-      readonly zone: Zone;
-      /** All of one zone, best first; the first is tried first. Never empty. */
-      readonly backends: readonly string[];
-      readonly pseudonymise: boolean;
-    }
-  | {
-      readonly action: "refuse";
-      readonly class: DataClass;
-      /** Where it would have to run. */
-      readonly zone: Zone;
-      readonly why: Refusal;
-    };
 
 export function decideRoute(facts: RouteFacts, policy: Policy): Route {
   const rules = [

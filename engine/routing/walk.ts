@@ -2,7 +2,7 @@
  * Every text in a request, wherever it hides: messages, content parts, tools, arguments that are JSON inside strings,
  * schemas, metadata, unknown parameters. What cannot be read as text is a doubt, and doubts stay in the house.
  */
-import type { Evidence } from "./evidence.ts";
+import type { Evidence } from "../core/evidence.ts";
 
 export type PartKind =
   | "system"

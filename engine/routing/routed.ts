@@ -1,0 +1,149 @@
+/**
+ * The Generator behind the router: it serves requests that a decision was bound to, on the backends of that decision and
+ * no others. A request without a decision is not served at all.
+ */
+import { assert } from "../core/assert.ts";
+import { atLeast, type DataClass } from "../core/data-class.ts";
+import { type ErrorCode, WeirError } from "../core/errors.ts";
+import type { GenerationEvent, Generator } from "../core/generator.ts";
+import type { Zone } from "../core/policy.ts";
+import type { GenerationRequest } from "../core/request.ts";
+import type { Decision, Target } from "../core/route.ts";
+
+export interface RoutedBackend extends Generator {
+  readonly name: string;
+  readonly zone: Zone;
+}
+
+/** A request as it may leave, and the way back for its answer. */
+export interface Pseudonymised {
+  readonly request: GenerationRequest;
+  readonly restore: (events: AsyncIterable<GenerationEvent>) => AsyncIterable<GenerationEvent>;
+}
+
+export interface RoutedPorts {
+  readonly backends: ReadonlyMap<string, RoutedBackend>;
+  /** Asks one after the other until one begins to answer. */
+  readonly inTurn: (zone: Zone, backends: readonly RoutedBackend[]) => Generator;
+  /** Undefined where it cannot be done: then nothing leaves. */
+  readonly pseudonymise: (request: GenerationRequest) => Pseudonymised | undefined;
+  /** Of personal and restricted requests: what comes back of their answers is not public either. */
+  readonly rememberAnswer: (caller: string, text: string, dataClass: DataClass) => void;
+}
+
+interface Bound {
+  readonly decision: Decision;
+  /** The backend that gave the first part of the answer. */
+  servedBy: string | undefined;
+}
+
+/** Failures that say that nobody is there, as against an answer that is no. */
+const NOBODY_THERE: ReadonlySet<ErrorCode> = new Set(["backend_failed", "backend_unavailable"]);
+
+export class RoutedGenerator implements Generator {
+  readonly #ports: RoutedPorts;
+  readonly #bound = new WeakMap<GenerationRequest, Bound>();
+  /** Of what is handed to backends: the class that its text has by then. */
+  readonly #classes = new WeakMap<GenerationRequest, DataClass>();
+
+  constructor(ports: RoutedPorts) {
+    this.#ports = ports;
+  }
+
+  /** `decision` serves these requests, and only these objects. */
+  bind(requests: readonly GenerationRequest[], decision: Decision): void {
+    for (const request of requests) this.#bound.set(request, { decision, servedBy: undefined });
+  }
+
+  /** For the cloud's door: the class of a request that a backend was handed; one that nobody decided on is restricted. */
+  readonly classOf = (request: GenerationRequest): DataClass => this.#classes.get(request) ?? "restricted";
+
+  /** Who answers, once the first event is there. */
+  servedBy(request: GenerationRequest): string | undefined {
+    return this.#bound.get(request)?.servedBy;
+  }
+
+  async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
+    const bound = this.#bound.get(request);
+    assert(bound !== undefined, "a request must be decided on before it is served");
+    const { route, targets, caller } = bound.decision;
+    assert(route.action === "serve", "a request that was refused is not served");
+    const keep = atLeast(route.class, "personal") ? new AnswerText() : undefined;
+    try {
+      for await (const event of this.#answer(request, bound, targets, signal)) {
+        keep?.add(event);
+        yield event;
+      }
+    } finally {
+      if (keep !== undefined) this.#ports.rememberAnswer(caller.id, keep.text, route.class);
+    }
+  }
+
+  async *#answer(
+    request: GenerationRequest,
+    bound: Bound,
+    targets: readonly Target[],
+    signal: AbortSignal,
+  ): AsyncGenerator<GenerationEvent> {
+    const { route } = bound.decision;
+    const hidden = route.action === "serve" && route.pseudonymise ? this.#hide(request) : undefined;
+    const outgoing = hidden?.request ?? request;
+    const backends = targets.map((target) =>
+      this.#towards(target, {
+        zone: route.zone,
+        dataClass: hidden === undefined ? route.class : "public",
+        bound,
+      }),
+    );
+    const events = this.#ports.inTurn(route.zone, backends).generate(outgoing, signal);
+    try {
+      yield* hidden === undefined ? events : hidden.restore(events);
+    } catch (error) {
+      const gone = error instanceof WeirError && NOBODY_THERE.has(error.code) && bound.servedBy === undefined;
+      if (route.zone === "cloud" || !gone) throw error;
+      throw new WeirError(
+        "onprem_unavailable",
+        `This request holds ${route.class} data, and no backend of the house answers; it is sent nowhere else. Try again later.`,
+        { cause: error, ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }) },
+      );
+    }
+  }
+
+  #hide(request: GenerationRequest): Pseudonymised {
+    const hidden = this.#ports.pseudonymise(request);
+    if (hidden !== undefined) return hidden;
+    throw new WeirError(
+      "egress_refused",
+      "Nothing was sent: what has to be replaced in this request before it may leave cannot be.",
+    );
+  }
+
+  /** The backend, asked for its own model; the object that it gets is the one that the cloud's door asks about. */
+  #towards(
+    { backend, model }: Target,
+    { zone, dataClass, bound }: { zone: Zone; dataClass: DataClass; bound: Bound },
+  ): RoutedBackend {
+    const to = this.#ports.backends.get(backend);
+    assert(to !== undefined && to.zone === zone, `the backend ${backend} must be there, in the zone ${zone}`);
+    const classes = this.#classes;
+    return {
+      name: to.name,
+      zone,
+      async *generate(request, signal) {
+        const own = { ...request, model };
+        classes.set(own, dataClass);
+        for await (const event of to.generate(own, signal)) {
+          bound.servedBy ??= to.name;
+          yield event;
+        }
+      },
+    };
+  }
+}
+
+class AnswerText {
+  text = "";
+  add(event: GenerationEvent): void {
+    if (event.kind === "text") this.text += event.text;
+  }
+}
