@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { Argument, Command, CommanderError, Option } from "commander";
 import type { Clock } from "../engine/core/clock.ts";
 import { type ExitCode, endingOf } from "./cli/failure.ts";
+import { addKeys } from "./cli/key-commands.ts";
 import type { ImportFlags } from "./cli/models.ts";
 import { type ConfigFlags, withConfig } from "./cli/settings.ts";
 import type { Terminal } from "./cli/terminal.ts";
@@ -158,18 +159,6 @@ function addModels(program: Command, { clock, terminal }: CliPorts, finish: (cod
       finish((await commands()).removeModel(name, flags, ports));
     },
   );
-}
-
-function addKeys(program: Command, { terminal }: CliPorts, finish: (code: ExitCode) => void): void {
-  const keys = program.command("keys").description("API keys for clients.");
-  keys
-    .command("hash")
-    .description("Print the line for WEIR_API_KEYS_FILE of the key on standard input, or of a new one.")
-    .option("--name <name>", "whose key it is, for logs and metrics")
-    .action(async ({ name }: { readonly name?: string }) => {
-      const { keysHash } = await import("./cli/keys.ts");
-      finish(await keysHash(name, terminal));
-    });
 }
 
 function addConfig(program: Command, { terminal }: CliPorts, finish: (code: ExitCode) => void): void {

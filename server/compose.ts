@@ -1,16 +1,17 @@
 /** Builds everything once: catalogue, models, engine, gateway. Nothing else may see the whole house. */
 import { randomInt, randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
 import type { FastifyInstance } from "fastify";
 import type { Clock } from "../engine/core/clock.ts";
 import { ModelHost } from "../engine/local/model-host.ts";
 import { createMetrics } from "../engine/metering/metrics.ts";
 import { openCatalog } from "../models/catalog.ts";
 import { buildApp } from "./app.ts";
+import { isLoopback, noKeys } from "./config/exposure.ts";
 import { gatewayOptions } from "./config/gateway-options.ts";
 import { type Config, ConfigError, type Problem } from "./config.ts";
 import { drainer } from "./drain.ts";
-import { createKeyVerifier, parseKeysFile } from "./keys.ts";
+import { type KeyRingLog, openKeyRing } from "./keys/key-ring.ts";
+import { storeFile } from "./keys/store.ts";
 import { ModelShelf } from "./model-shelf.ts";
 import { createLogger } from "./plugins/logger.ts";
 import { type Access, type Readiness, unlimited } from "./ports.ts";
@@ -59,7 +60,7 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
       clock,
       metrics,
       readiness: () => readiness,
-      access: accessOf(config),
+      access: accessOf(config, logger),
       newRequestId: () => `req-${randomUUID()}`,
       randomSeed: () => randomInt(SEED_MAX),
       logger,
@@ -80,7 +81,10 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
   return { app, ready, defaultModel: { name: defaultModel, hasChatTemplate }, close };
 }
 
-function accessOf({ keysFile }: Config): Access {
-  if (keysFile === undefined) return { kind: "open", principal: unlimited("admin", undefined) };
-  return { kind: "keys", verifier: createKeyVerifier(parseKeysFile(readFileSync(keysFile, "utf8"))) };
+function accessOf({ home, keysFile, server }: Config, log: KeyRingLog): Access {
+  const verifier = openKeyRing({ store: storeFile(home), keysFile }, log);
+  if (verifier !== undefined) return { kind: "keys", verifier };
+  // Keys that were there a moment ago, when the configuration was checked.
+  if (!isLoopback(server.host)) throw new ConfigError([noKeys(server.host)]);
+  return { kind: "open", principal: unlimited("admin", undefined) };
 }

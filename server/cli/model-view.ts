@@ -1,5 +1,6 @@
 /** Models as text and as JSON. */
 import type { CatalogEntry, UsableModel } from "../../models/catalog.ts";
+import { table } from "./table.ts";
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`;
 
@@ -25,16 +26,6 @@ export function listing(entries: readonly CatalogEntry[], asJson: boolean): read
     entry.state === "broken" ? [`${entry.name}  is damaged: ${entry.why}`] : [],
   );
   return [...(rows.length === 0 ? [] : table([head, ...rows])), ...broken];
-}
-
-function table(rows: readonly (readonly string[])[]): readonly string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
 }
 
 function summary(entry: CatalogEntry): unknown {

@@ -1,11 +1,11 @@
 /** `weir serve` inside the engine process: configuration, composition, listening, and a bounded way out. */
 import { flushCompileCache } from "node:module";
 import type { AddressInfo } from "node:net";
-import { sep } from "node:path";
 import type { Clock } from "../../engine/core/clock.ts";
 import type { Composed } from "../compose.ts";
-import { isLoopback, startProblems } from "../config/exposure.ts";
+import { isLoopback, keySources, startProblems } from "../config/exposure.ts";
 import { type Config, ConfigError, formatProblem, inspectConfig } from "../config.ts";
+import { ownCommand } from "../own-command.ts";
 import type { ReadyMessage } from "../supervisor.ts";
 import { CommandFailure, type ExitCode } from "./failure.ts";
 import { type ConfigFlags, flagSettings } from "./settings.ts";
@@ -146,7 +146,8 @@ function announce(
   const anyHost = host === "0.0.0.0" || host === "::";
   const name = anyHost ? "127.0.0.1" : host.includes(":") ? `[${host}]` : host;
   const url = `http://${name}:${port}`;
-  const key = config.keysFile === undefined ? "" : ` -H "authorization: Bearer $WEIR_API_KEY"`;
+  const sources = keySources(config);
+  const key = sources.length === 0 ? "" : ` -H "authorization: Bearer $WEIR_API_KEY"`;
   const question = "Annual leave is 25 days a year. How many days of leave do I get?";
   const [path, ask] = model.hasChatTemplate
     ? ["chat/completions", { temperature: 0, messages: [{ role: "user", content: question }] }]
@@ -156,9 +157,6 @@ function announce(
   terminal.out(`Try:  curl -s ${url}/v1/${path} -H "content-type: application/json"${key} -d '${body}'`);
   if (config.models.default === undefined && config.models.resident)
     terminal.out(`For a stronger model:  ${ownCommand()} models pull ${STRONGER}`);
-  if (!isLoopback(host)) terminal.out(`Other machines can reach it; keys are read from ${config.keysFile}.`);
+  if (!isLoopback(host))
+    terminal.out(`Other machines can reach it; keys are read from ${sources.join(" and ")}.`);
 }
-
-/** How this user calls weir: in a clone through npm, which finds the right Node. */
-const ownCommand = (): string =>
-  import.meta.filename.includes(`${sep}node_modules${sep}`) ? "weir" : "npm run weir --";

@@ -1,7 +1,9 @@
 /** The edge itself: keys, ids, limits, broken HTTP, and what may appear in a log. */
 import { connect } from "node:net";
 import { expect, test } from "vitest";
-import { createKeyVerifier, hashKey, newKey, parseKeysFile } from "../../server/keys.ts";
+import { newKey } from "../../server/keys/hash.ts";
+import { hashKey, parseKeysFile } from "../../server/keys/keys-file.ts";
+import { KeyTable } from "../../server/keys/verifier.ts";
 import { send } from "../support/http-client.ts";
 import { startTestServer, type TestServer } from "../support/test-server.ts";
 import { conforms } from "./contract-suite.ts";
@@ -29,7 +31,7 @@ function raw(server: TestServer, bytes: string): Promise<string> {
 
 test("with keys, everything but /health and the way to the docs needs one, and no answer or log ever shows a key", async () => {
   const key = newKey();
-  const verifier = createKeyVerifier(parseKeysFile(`# clients\n${await hashKey(key, "ada")}\n`));
+  const verifier = new KeyTable(parseKeysFile(`# clients\n${await hashKey(key, "ada")}\n`));
   await using server = await startTestServer({ ports: { access: { kind: "keys", verifier } } });
   const authorization = `Bearer ${key}`;
   expect((await ask(server, { authorization })).status).toBe(200);
@@ -157,7 +159,7 @@ test("tools that the model's template takes no notice of are named in the warnin
 });
 
 test("a browser that opens the server's address is led to the docs, also where keys are needed", async () => {
-  const verifier = createKeyVerifier(parseKeysFile(`${await hashKey(newKey(), "ada")}\n`));
+  const verifier = new KeyTable(parseKeysFile(`${await hashKey(newKey(), "ada")}\n`));
   for (const ports of [{}, { access: { kind: "keys", verifier } as const }]) {
     await using server = await startTestServer({ ports });
     const answer = await fetch(`${server.baseUrl}/`, { redirect: "manual" });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { beforeAll, describe, expect, test } from "vitest";
 import { makeRandomModel } from "../../scripts/make-random-model.ts";
-import { hashKey } from "../../server/keys.ts";
+import { hashKey } from "../../server/keys/keys-file.ts";
 import { chunksOf, send } from "../support/http-client.ts";
 import {
   installTiny,
@@ -135,7 +135,7 @@ describe("who may ask", () => {
     const served = new Served(tiny({ env: { HOST: "0.0.0.0" } }));
     expect(await served.ended).toBe(2);
     expect(served.output).toMatch(/0\.0\.0\.0, which other machines may reach, but there are no API keys/);
-    expect(served.output).toMatch(/weir keys hash >> keys\.txt.*WEIR_API_KEYS_FILE=keys\.txt/);
+    expect(served.output).toMatch(/Make one with `npm run --silent weir -- keys create --name NAME`/);
     expect(served.output).not.toContain("listening");
   });
 

@@ -1,44 +1,21 @@
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { runCli } from "../../server/cli.ts";
-import { createKeyVerifier, parseKeysFile } from "../../server/keys.ts";
+import { freshHome, weir } from "../support/commands.ts";
 import { writeSmallModel } from "../support/small-model.ts";
 
 const root = join(import.meta.dirname, "../..");
 const entry = join(root, "server/main.ts");
-const clock = { now: () => performance.now(), wall: () => Date.now() };
-
 let home: string;
 const saved = { ...process.env };
 beforeEach(() => {
-  home = mkdtempSync(join(tmpdir(), "weir-cli-"));
-  for (const name of Object.keys(process.env))
-    if (/^(WEIR_|HF_|HOST$|PORT$)/.test(name)) delete process.env[name];
-  process.env["WEIR_HOME"] = home;
+  home = freshHome();
 });
 afterEach(() => {
   process.env = { ...saved };
   rmSync(home, { recursive: true, force: true });
 });
-
-async function weir(argv: readonly string[], stdin?: string) {
-  const out: string[] = [];
-  const err: string[] = [];
-  const code = await runCli(argv, {
-    clock,
-    entry,
-    terminal: {
-      out: (line) => void out.push(line),
-      err: (line) => void err.push(line),
-      interactive: false,
-      input: async () => stdin,
-    },
-  });
-  return { code, out: out.join("\n"), err: err.join("\n") };
-}
 
 describe("weir", () => {
   test("help lists the commands and costs next to nothing", () => {
@@ -107,7 +84,7 @@ describe("weir config", () => {
     process.env["HOST"] = "0.0.0.0";
     expect(await weir(["config", "check"])).toMatchObject({
       code: 1,
-      err: expect.stringContaining("weir keys hash"),
+      err: expect.stringContaining("weir -- keys create --name NAME"),
     });
   });
 
@@ -122,32 +99,6 @@ describe("weir config", () => {
     const json = await weir(["config", "show", "--json"]);
     expect(JSON.parse(json.out)).toMatchObject({ "server.port": { value: 81, from: "environment PORT" } });
     expect(out + json.out).not.toContain("hf_secret");
-  });
-});
-
-describe("weir keys hash", () => {
-  test("makes a key, shows it once, and its line lets exactly that key in", async () => {
-    const { out, err, code } = await weir(["keys", "hash", "--name", "alice"]);
-    expect(code).toBe(0);
-    const key = /shown this once: (\S+)/.exec(err)?.[1] ?? "";
-    expect(out).not.toContain(key);
-    const verifier = createKeyVerifier(parseKeysFile(out));
-    expect(await verifier.verify(key)).toEqual({ name: "alice" });
-    expect(await verifier.verify(`${key}x`)).toBeUndefined();
-  });
-
-  test("takes a key from standard input and does not repeat it", async () => {
-    const { out, err } = await weir(["keys", "hash"], "my-own-key-0123456789\n");
-    expect(out + err).not.toContain("my-own-key");
-    expect(await createKeyVerifier(parseKeysFile(out)).verify("my-own-key-0123456789")).toBeDefined();
-  });
-
-  test("refuses keys that are too short or more than one", async () => {
-    expect(await weir(["keys", "hash"], "short")).toMatchObject({
-      code: 1,
-      err: expect.stringContaining("16 to 512"),
-    });
-    expect(await weir(["keys", "hash"], "one two-0123456789012345")).toMatchObject({ code: 1 });
   });
 });
 

@@ -1,13 +1,13 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { inspect } from "node:util";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { checkLaneLimits } from "../../engine/core/limits.ts";
 import { backendSchema } from "../../server/config/backend.ts";
-import { isLoopback, startProblems } from "../../server/config/exposure.ts";
+import { isLoopback, keySources, startProblems } from "../../server/config/exposure.ts";
 import { gatewayOptions } from "../../server/config/gateway-options.ts";
 import { laneLimits } from "../../server/config/lane-limits.ts";
 import { LEAVES } from "../../server/config/leaves.ts";
@@ -20,7 +20,9 @@ import {
   inspectConfig,
   loadConfig,
 } from "../../server/config.ts";
-import { hashKey } from "../../server/keys.ts";
+import { hashKey } from "../../server/keys/keys-file.ts";
+import { storeFile, writeStore } from "../../server/keys/store.ts";
+import { revoked, storedKey } from "../support/stored-keys.ts";
 
 const machine = { cores: 8, memoryBytes: 16 * 2 ** 30 };
 
@@ -380,9 +382,29 @@ describe("who may reach the server", () => {
   test("without keys only loopback starts, and the way to a key is told", async () => {
     expect(startProblems(load())).toEqual([]);
     const [problem] = startProblems(load({ HOST: "0.0.0.0" }));
-    expect(problem?.message).toMatch(/weir keys hash >> keys\.txt.*WEIR_API_KEYS_FILE=keys\.txt/);
+    expect(problem?.message).toMatch(/Make one with `npm run --silent weir -- keys create --name NAME`/);
     const keys = write("keys.txt", `# mine\n${await hashKey("a-key-of-some-length", "me")}\n`);
     expect(startProblems(load({ HOST: "0.0.0.0", WEIR_API_KEYS_FILE: keys }))).toEqual([]);
+  });
+
+  test("a key in the store lets other addresses start, also where it is revoked; a broken store lets nothing start", () => {
+    const store = storeFile(load().home);
+    mkdirSync(dirname(store), { recursive: true });
+    for (const [keys, problems] of [
+      [[], 1],
+      [[revoked(storedKey(1))], 0],
+      [[storedKey(1)], 0],
+    ] as const) {
+      writeStore(store, keys);
+      expect(startProblems(load({ HOST: "0.0.0.0" }))).toHaveLength(problems);
+      expect(keySources(load())).toEqual(keys.length === 0 ? [] : [store]);
+    }
+    writeFileSync(store, "{");
+    for (const host of ["0.0.0.0", "127.0.0.1"]) {
+      expect(startProblems(load({ HOST: host }))).toEqual([
+        { path: "", where: store, message: "is not valid JSON" },
+      ]);
+    }
   });
 
   test("a keys file that is absent, empty or holds a plain key is refused without showing it", () => {
