@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:os";
 import type { Clock } from "../engine/core/clock.ts";
+import { onHangUp, watchTerminal } from "./hang-up.ts";
 
 export interface RestartPolicy {
   /** Crashes within `windowMs` after which the supervisor gives up. */
@@ -50,7 +51,7 @@ export interface ChildEnd {
 export interface History {
   /** True once any child was ready: before that, a plain failure is not a crash but a mistake to be fixed. */
   readonly wasReady: boolean;
-  /** True after SIGTERM or SIGINT. */
+  /** True after SIGTERM, SIGINT, or the end of the terminal. */
   readonly stopping: boolean;
   /** Times of crashes on the clock's monotonic scale, in ms, this one included. */
   readonly crashesMs: readonly number[];
@@ -63,7 +64,7 @@ export type Verdict =
 
 const BACKOFF_FIRST_MS = 500;
 /** Somebody asked for these; a crash never sends them. */
-const POLITE = new Set<NodeJS.Signals>(["SIGTERM", "SIGINT", "SIGHUP"]);
+const POLITE = new Set<NodeJS.Signals>(["SIGTERM", "SIGINT"]);
 
 /** Decides from the facts alone, so that it can be tested without a process. */
 export function judge(end: ChildEnd, history: History, policy: RestartPolicy): Verdict {
@@ -95,6 +96,7 @@ function describe({ code, signal }: ChildEnd): string {
 export async function supervise(options: SuperviseOptions): Promise<number> {
   const { clock, say } = options;
   const stop = catchSignals();
+  const reloads = catchReloads(stop);
   let policy = FIRST_POLICY;
   let port: number | undefined;
   let crashesMs: readonly number[] = [];
@@ -102,6 +104,7 @@ export async function supervise(options: SuperviseOptions): Promise<number> {
     for (;;) {
       const child = start(options, port);
       const end = await watch(child, clock, stop, {
+        reloads,
         ready: (message) => {
           policy = message.policy;
           port = message.port;
@@ -118,6 +121,7 @@ export async function supervise(options: SuperviseOptions): Promise<number> {
       if (stop.asked()) return 0;
     }
   } finally {
+    reloads.release();
     stop.release();
   }
 }
@@ -139,6 +143,7 @@ const start = ({ entry, args }: SuperviseOptions, port: number | undefined): Chi
 const REPEAT_MS = 1_000;
 
 interface Watching {
+  readonly reloads: Reloads;
   readonly ready: (message: ReadyMessage) => void;
   readonly stopMsMax: () => number;
 }
@@ -148,7 +153,7 @@ function watch(
   child: ChildProcess,
   clock: Clock,
   stop: Stop,
-  { ready, stopMsMax }: Watching,
+  { reloads, ready, stopMsMax }: Watching,
 ): Promise<ChildEnd> {
   const startedMs = clock.now();
   return new Promise((resolve, reject) => {
@@ -160,12 +165,23 @@ function watch(
       child.kill(times === 1 ? "SIGTERM" : "SIGKILL");
       timer ??= setTimeout(() => child.kill("SIGKILL"), stopMsMax());
     });
+    // Before it is ready the signal might end it, and what it reads then is new anyway; but perhaps it has read it already.
+    let isReadyNow = false;
+    let reloadLater = false;
+    const forgetReloads = reloads.onAsked(() => {
+      if (isReadyNow) child.kill("SIGHUP");
+      else reloadLater = true;
+    });
     const done = (): void => {
       forget();
+      forgetReloads();
       clearTimeout(timer);
     };
     child.on("message", (message) => {
-      if (isReady(message)) ready(message);
+      if (!isReady(message)) return;
+      isReadyNow = true;
+      ready(message);
+      if (reloadLater) child.kill("SIGHUP");
     });
     child.once("error", (error) => {
       done();
@@ -183,6 +199,8 @@ const isReady = (message: unknown): message is ReadyMessage =>
 
 interface Stop {
   asked(): boolean;
+  /** As a signal would. */
+  ask(): void;
   /** Calls back for each signal, at once for those that came before; returns how to stop that. */
   onAsked(listener: (times: number) => void): () => void;
   /** Ends early when a signal comes. */
@@ -205,6 +223,7 @@ function catchSignals(): Stop {
   };
   return {
     asked: () => times > 0,
+    ask: caught,
     onAsked,
     pause: (ms) =>
       new Promise((resolve) => {
@@ -219,5 +238,32 @@ function catchSignals(): Stop {
     release: () => {
       for (const signal of POLITE) process.off(signal, caught);
     },
+  };
+}
+
+interface Reloads {
+  /** Calls back for each SIGHUP that asks for a reload; returns how to stop that. */
+  onAsked(listener: () => void): () => void;
+  release(): void;
+}
+
+/** SIGHUP is a wish to reload, unless the terminal has been closed: then it stops as SIGTERM does. */
+function catchReloads(stop: Stop): Reloads {
+  const listeners = new Set<() => void>();
+  const caught = onHangUp(watchTerminal(), {
+    reload: () => {
+      for (const listener of listeners) listener();
+    },
+    hungUp: () => {
+      if (!stop.asked()) stop.ask();
+    },
+  });
+  process.on("SIGHUP", caught);
+  return {
+    onAsked: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    release: () => process.off("SIGHUP", caught),
   };
 }

@@ -1,5 +1,5 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -67,6 +67,9 @@ describe("what the supervisor does when its child has ended", () => {
       exitCode: 139,
       why: undefined,
     });
+    const hungUp: ChildEnd = { code: null, signal: "SIGHUP", livedMs: 1 };
+    // It came before the child could make a reload of it.
+    expect(judge(hungUp, history({ wasReady: false }), POLICY)).toMatchObject({ kind: "restart" });
     const terminated: ChildEnd = { code: null, signal: "SIGTERM", livedMs: 1 };
     expect(judge(terminated, history({}), POLICY)).toMatchObject({ kind: "stop", exitCode: 143 });
     expect(judge({ code: 0, signal: null, livedMs: 1 }, history({}), POLICY)).toMatchObject({
@@ -75,6 +78,27 @@ describe("what the supervisor does when its child has ended", () => {
     });
   });
 });
+
+const parentEntry = join(import.meta.dirname, "../support/supervisor/parent.ts");
+
+/** Runs a command in a terminal of its own, sends SIGHUP, waits for the answer, and closes the terminal. */
+const IN_A_TERMINAL = `
+import os, pty, signal, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+said = b""
+def until(word):
+    global said
+    while word not in said:
+        said += os.read(terminal, 1024)
+until(b"serving")
+os.kill(pid, signal.SIGHUP)
+until(b"reloaded")
+os.close(terminal)
+os.waitpid(pid, 0)
+print(pid, said.count(b"reloaded"))
+`;
 
 describe("a supervisor with a real child", () => {
   let folder: string;
@@ -98,11 +122,9 @@ describe("a supervisor with a real child", () => {
       .map((name) => JSON.parse(readFileSync(join(folder, "marks", name), "utf8")) as Mark);
 
   function launch(...steps: string[]) {
-    const parent = spawn(
-      process.execPath,
-      [join(import.meta.dirname, "../support/supervisor/parent.ts"), join(folder, "marks"), ...steps],
-      { stdio: ["ignore", "pipe", "pipe"] },
-    );
+    const parent = spawn(process.execPath, [parentEntry, join(folder, "marks"), ...steps], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     running.push(parent);
     let said = "";
     parent.stderr.setEncoding("utf8").on("data", (text: string) => {
@@ -117,15 +139,21 @@ describe("a supervisor with a real child", () => {
     const ended = new Promise<number | string>((resolve) => {
       parent.on("close", (code, signal) => resolve(code ?? signal ?? "?"));
     });
-    const serving = (times: number): Promise<void> =>
+    const word = (sought: string, times: number): Promise<void> =>
       new Promise((resolve) => {
         const check = (): void => {
-          if (printed.split("serving").length > times) resolve();
+          if (printed.split(sought).length > times) resolve();
         };
         waiting.push(check);
         check();
       });
-    return { parent, said: () => said, ended, serving };
+    return {
+      ...{ parent, ended },
+      said: () => said,
+      printed: () => printed,
+      serving: (times: number) => word("serving", times),
+      reloaded: (times: number) => word("reloaded", times),
+    };
   }
 
   test("a real SIGSEGV is followed by a new process within 3 s, on the same port, and said why", async () => {
@@ -177,6 +205,47 @@ describe("a supervisor with a real child", () => {
     polite.parent.kill("SIGINT");
     polite.parent.kill("SIGTERM");
     expect(await polite.ended).toBe(0);
+  });
+
+  test("SIGHUP is handed on as a wish to reload, each time, and ends nothing", async () => {
+    const { parent, ended, serving, reloaded } = launch("serve");
+    await serving(1);
+    parent.kill("SIGHUP");
+    await reloaded(1);
+    parent.kill("SIGHUP");
+    await reloaded(2);
+    expect(marks()).toHaveLength(1);
+    parent.kill("SIGTERM");
+    expect(await ended).toBe(0);
+  });
+
+  test("SIGHUP waits for a child that is not ready yet", async () => {
+    const { parent, printed, ended, serving, reloaded } = launch("slow:300");
+    await expect.poll(() => existsSync(join(folder, "marks", "0")), { timeout: 5000 }).toBe(true);
+    parent.kill("SIGHUP");
+    await serving(1);
+    await reloaded(1);
+    parent.kill("SIGTERM");
+    expect(await ended).toBe(0);
+    expect(printed()).toBe("serving\nreloaded\n");
+    expect(marks()).toHaveLength(1);
+  });
+
+  test("a terminal that is closed takes supervisor and child with it, SIGHUP while it is open does not", {
+    skip: spawnSync("python3", ["-c", "import pty"]).status !== 0,
+  }, async () => {
+    const script = join(folder, "terminal.py");
+    writeFileSync(script, IN_A_TERMINAL);
+    const argv = [script, process.execPath, parentEntry, join(folder, "marks"), "serve"];
+    const terminal = spawn("python3", argv, { stdio: ["ignore", "pipe", "inherit"] });
+    running.push(terminal);
+    let said = "";
+    for await (const text of terminal.stdout.setEncoding("utf8")) said += text;
+    const [supervisor = 0, reloaded] = said.trim().split(" ").map(Number);
+    expect(reloaded).toBe(1);
+    await expect.poll(() => isAlive(supervisor), { timeout: 5000 }).toBe(false);
+    expect(isAlive(marks()[0]!.pid)).toBe(false);
+    expect(marks()).toHaveLength(1);
   });
 
   test("the child does not outlive its supervisor", async () => {

@@ -1,7 +1,8 @@
 /**
  * A stand-in for the engine process. Arguments: a folder to leave a mark of each start in, then what to do in the first,
  * second, ... start (the last one repeats): `serve`, `crash` (ready, then a real SIGSEGV), `fall` (SIGSEGV before ready),
- * `exit:N` (before ready), `late:N` (exit after ready), `stubborn` (ignores SIGTERM).
+ * `exit:N` (before ready), `late:N` (exit after ready), `slow:N` (ready after so many ms, and only then deaf to SIGHUP's
+ * usual meaning), `stubborn` (ignores SIGTERM).
  */
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -23,6 +24,13 @@ function ready(): void {
   process.send?.({ weir: "ready", port: 4321, policy });
 }
 
+function serve(): void {
+  process.on("SIGTERM", () => process.exit(0));
+  process.on("SIGHUP", () => process.stdout.write("reloaded\n"));
+  ready();
+  stay();
+}
+
 function stay(): void {
   process.on("disconnect", () => process.exit(0));
   setInterval(() => undefined, 1000);
@@ -31,9 +39,10 @@ function stay(): void {
 
 switch (what) {
   case "serve":
-    process.on("SIGTERM", () => process.exit(0));
-    ready();
-    stay();
+    serve();
+    break;
+  case "slow":
+    setTimeout(serve, Number(number));
     break;
   case "stubborn":
     process.on("SIGTERM", () => undefined);
