@@ -12,7 +12,11 @@ export interface ConfigFlags {
   readonly set?: readonly string[];
 }
 
-const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+/** For options that may be repeated. */
+export const collect = (value: string, before: readonly string[] = []): readonly string[] => [
+  ...before,
+  value,
+];
 
 export const withConfig = (command: Command): Command =>
   command

@@ -42,9 +42,10 @@ const chain = fc.array(decision, { minLength: 2, maxLength: 12 }).map((decisions
 });
 
 function verified(lines: readonly string[], records: readonly Receipt[], key = publicKey): Verified {
-  const verifier = new ReceiptVerifier(key);
+  const end = records.at(-1);
+  const verifier = new ReceiptVerifier(key, end === undefined ? {} : { end });
   for (const line of lines) verifier.add(line);
-  return verifier.finish(records.at(-1));
+  return verifier.finish();
 }
 const linesOf = (records: readonly Receipt[]): string[] => records.map((record) => JSON.stringify(record));
 
@@ -54,10 +55,11 @@ describe("a chain", () => {
       fc.property(chain, (records) => {
         expect(verified(linesOf(records), records)).toEqual({
           records: records.length,
-          firstSeq: 1,
-          lastSeq: records.length,
+          first: { seq: 1, at: records[0]?.at, closesFile: false },
+          last: { seq: records.length, at: records.at(-1)?.at, closesFile: false },
           fromStart: true,
           problems: [],
+          problemCount: 0,
         });
         const turned = records.map((record) =>
           JSON.stringify(Object.fromEntries(Object.entries(record).reverse())),
@@ -109,6 +111,43 @@ describe("a chain", () => {
     );
   });
 
+  test("shows a line that means the same to a reader of JSON, and something else to one of text", () => {
+    fc.assert(
+      fc.property(chain, fc.nat(), (records, at) => {
+        const lines = linesOf(records);
+        const index = at % lines.length;
+        const line = lines[index] as string;
+        for (const altered of [
+          line.replace('"kind":', '"decision":{"class":"public"},"kind":'),
+          line.replace(",", ", "),
+          `${line} `,
+          line.replace('"decision"', '"d\\u0065cision"'),
+        ]) {
+          expect(altered).not.toBe(line);
+          expect(verified(lines.with(index, altered), records).problems).toHaveLength(1);
+        }
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test("is whole from any record on, where the one before it is known", () => {
+    fc.assert(
+      fc.property(chain, fc.nat(), (records, at) => {
+        const from = 1 + (at % (records.length - 1));
+        const verifier = new ReceiptVerifier(publicKey, {
+          after: records[from - 1] as Receipt,
+          end: records.at(-1) as Receipt,
+        });
+        for (const line of linesOf(records).slice(from)) verifier.add(line);
+        expect(verifier.finish()).toMatchObject({ fromStart: true, problems: [] });
+        const gap = new ReceiptVerifier(publicKey, { after: records[from - 1] as Receipt });
+        for (const line of linesOf(records).slice(from + 1)) gap.add(line);
+        expect(gap.finish().problems).toHaveLength(from + 1 < records.length ? 1 : 0);
+      }),
+    );
+  });
+
   test("shows a record put in, though its hash is right, and a chain by another key", () => {
     fc.assert(
       fc.property(chain, decision, (records, each) => {
@@ -138,7 +177,7 @@ test("a receipt that a client holds must be among the records", () => {
   fc.assert(
     fc.property(chain, (records) => {
       const held = `${records[0]?.seq}-${records[0]?.hash.slice(0, 16)}`;
-      const verifier = new ReceiptVerifier(publicKey, [held, "7-0123456789abcdef"]);
+      const verifier = new ReceiptVerifier(publicKey, { ids: [held, "7-0123456789abcdef"] });
       for (const line of linesOf(records)) verifier.add(line);
       expect(verifier.finish().problems).toMatchObject([
         { problem: expect.stringContaining("7-0123456789abcdef") },
