@@ -3,17 +3,25 @@
  * file. A policy without a word for a class keeps that class in the house.
  */
 import { createHash } from "node:crypto";
-import { parseDocument } from "yaml";
+import { type Document, LineCounter, parseDocument, type YAMLError } from "yaml";
 import { z } from "zod";
-import { DATA_CLASSES, type DataClass } from "../../engine/core/data-class.ts";
+import { atLeast, DATA_CLASSES, type DataClass } from "../../engine/core/data-class.ts";
 import { type ClassRule, type KeyRule, NEVER_CLOUD, type Policy } from "../../engine/core/policy.ts";
 
 /** Larger files are refused before they are parsed. */
-const FILE_BYTES_MAX = 1024 * 1024;
+export const FILE_BYTES_MAX = 1024 * 1024;
 
 const name = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/, "must be a name of letters, digits and ._/-");
+/** Tools and sources are named by others, so more is allowed in their names. */
+const foreignName = z
+  .string()
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9._:@/-]{0,127}$/, "must be a name of letters, digits and ._:@/-");
+/** As clients send it: a model, an alias, `BACKEND/MODEL`. */
+const modelName = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,200}$/, "must be 1 to 200 plain characters without spaces");
 const zone = z.enum(["onprem", "cloud"]);
 const dataClass = z.enum(DATA_CLASSES);
 
@@ -26,7 +34,7 @@ const ClassRuleSchema = z.strictObject({
 const KeyRuleSchema = z.strictObject({
   class_floor: dataClass.default("public"),
   zone: zone.optional(),
-  models: z.array(name).max(256).default([]),
+  models: z.array(modelName).max(256).default([]),
 });
 
 /** A request and what must become of it: `weir policy test` runs them. */
@@ -34,6 +42,14 @@ const ProbeSchema = z.strictObject({
   name: z.string().min(1).max(200),
   /** Name of a key's policy. */
   key: name.optional(),
+  /** The agent that the request says to be of. */
+  agent: name.optional(),
+  /** What the caller puts into `x-weir-class`; one that is no class is a probe too. */
+  label: z.string().min(1).max(64).optional(),
+  /** What the caller puts into `x-weir-source`. */
+  source: foreignName.optional(),
+  /** What the caller names as `model`. */
+  model: modelName.optional(),
   /** A chat or completion body. */
   request: z.record(z.string(), z.unknown()),
   expect: z
@@ -50,10 +66,14 @@ const PolicySchema = z.strictObject({
   explicit_cloud: z.enum(["refuse", "reroute"]).default("refuse"),
   classes: z.partialRecord(dataClass, ClassRuleSchema).default({}),
   keys: z.record(name, KeyRuleSchema).default({}),
+  agents: z.record(name, KeyRuleSchema).default({}),
+  tools: z.record(foreignName, dataClass).default({}),
+  connectors: z.record(foreignName, dataClass).default({}),
   probes: z.array(ProbeSchema).max(10_000).default([]),
 });
 type PolicyFile = z.infer<typeof PolicySchema>;
-export type Probe = z.infer<typeof ProbeSchema>;
+/** With the place where it stands: `policy.yaml:12`. */
+export type Probe = z.infer<typeof ProbeSchema> & { readonly where: string };
 
 export interface PolicyProblem {
   /** `policy.yaml:7`, or without a line where none is at fault. */
@@ -63,19 +83,27 @@ export interface PolicyProblem {
   readonly message: string;
 }
 
-/** The message lists every problem, one a line. The policy in force stays in force. */
+/** A file that is none of a policy may have more problems than anybody reads. */
+const PROBLEMS_MAX = 100;
+
+/** The message lists the problems, one a line. The policy in force stays in force. */
 export class PolicyError extends Error {
   override readonly name = "PolicyError";
   readonly problems: readonly PolicyProblem[];
   constructor(problems: readonly PolicyProblem[]) {
-    super(
-      problems
-        .map(({ where, path, message }) => [where, path, message].filter((part) => part !== "").join(": "))
-        .join("\n"),
-    );
-    this.problems = problems;
+    const more = problems.length - PROBLEMS_MAX;
+    const listed =
+      more <= 0
+        ? problems
+        : [...problems.slice(0, PROBLEMS_MAX), { where: "", path: "", message: `and ${more} more` }];
+    super(listed.map(formatProblem).join("\n"));
+    this.problems = listed;
   }
 }
+
+/** One line. It never holds text of a probe's request. */
+export const formatProblem = ({ where, path, message }: PolicyProblem): string =>
+  [where, path, message].filter((part) => part !== "").join(": ");
 
 export interface LoadedPolicy {
   readonly policy: Policy;
@@ -88,20 +116,23 @@ export function parsePolicy(text: string, file: string): LoadedPolicy {
     throw new PolicyError([{ where: file, path: "", message: `is larger than ${FILE_BYTES_MAX} bytes` }]);
   }
   // Aliases are counted, so that a few lines cannot grow to gigabytes.
-  const document = parseDocument(text, { prettyErrors: true, uniqueKeys: true });
-  if (document.errors.length > 0) {
+  const lineCounter = new LineCounter();
+  const document = documentOf(text, lineCounter, file);
+  // An unknown tag is only a warning to YAML; here nothing is guessed.
+  const malformed: readonly YAMLError[] = [...document.errors, ...document.warnings];
+  if (malformed.length > 0) {
     throw new PolicyError(
-      document.errors.map((error) => ({
+      malformed.map((error) => ({
         where: `${file}:${error.linePos?.[0].line ?? 1}`,
         path: "",
-        message: error.message.split("\n")[0] as string,
+        message: yamlMessage(error),
       })),
     );
   }
   const lineOf = (path: readonly PropertyKey[]): number | undefined => {
     for (let depth = path.length; depth > 0; depth -= 1) {
       const node = document.getIn(path.slice(0, depth), true) as { range?: readonly number[] } | undefined;
-      if (node?.range?.[0] !== undefined) return text.slice(0, node.range[0]).split("\n").length;
+      if (node?.range?.[0] !== undefined) return lineCounter.linePos(node.range[0]).line;
     }
     return undefined;
   };
@@ -109,60 +140,125 @@ export function parsePolicy(text: string, file: string): LoadedPolicy {
     const line = lineOf(path);
     return {
       where: line === undefined ? file : `${file}:${line}`,
-      path: path.map(String).join("."),
+      path: path.map(String).map(asName).join("."),
       message,
     };
   };
   let raw: unknown;
   try {
     raw = document.toJS({ maxAliasCount: 100 });
-  } catch (error) {
-    throw new PolicyError([
-      { where: file, path: "", message: error instanceof Error ? error.message : String(error) },
-    ]);
+  } catch {
+    const message =
+      "has an alias without an anchor before it, or aliases that multiply; write the values out";
+    throw new PolicyError([{ where: file, path: "", message }]);
   }
+  const lost = lostNames(raw).map((path) => problem(path, "cannot be used as a name"));
+  if (lost.length > 0) throw new PolicyError(lost);
   const parsed = PolicySchema.safeParse(raw);
   if (!parsed.success) {
-    throw new PolicyError(parsed.error.issues.map((issue) => problem(issue.path, issue.message)));
+    throw new PolicyError(parsed.error.issues.map((issue) => problem(issue.path, issueMessage(issue))));
   }
   const crossed = crossProblems(parsed.data).map(([path, message]) => problem(path, message));
   if (crossed.length > 0) throw new PolicyError(crossed);
-  return { policy: policyOf(parsed.data), probes: parsed.data.probes };
+  const probes = parsed.data.probes.map((probe, index) => ({
+    ...probe,
+    where: problem(["probes", index], "").where,
+  }));
+  return { policy: policyOf(parsed.data), probes };
 }
 
-/** What no single field shows: classes that may not leave, and zones that would open again as classes rise. */
-function crossProblems({
-  classes,
-  keys,
-  probes,
-}: PolicyFile): readonly (readonly [readonly PropertyKey[], string])[] {
-  const problems: (readonly [readonly PropertyKey[], string])[] = [];
+function documentOf(text: string, lineCounter: LineCounter, file: string): Document {
+  try {
+    return parseDocument(text, { lineCounter, prettyErrors: true, uniqueKeys: true });
+  } catch {
+    throw new PolicyError([{ where: file, path: "", message: "is nested too deeply to be read" }]);
+  }
+}
+
+/** A schema drops this name without a word, and the rule would be lost. */
+const lostNames = (raw: unknown): readonly (readonly string[])[] =>
+  Object.entries(raw ?? {}).flatMap(([section, rules]: [string, unknown]) =>
+    typeof rules === "object" && rules !== null && Object.hasOwn(rules, "__proto__")
+      ? [[section, "__proto__"]]
+      : [],
+  );
+
+/** Messages of these codes repeat what stands in the file, which may be text of a probe. */
+const YAML_MESSAGES: Readonly<Record<string, string>> = {
+  BAD_ALIAS: "is no alias",
+  BAD_COLLECTION_TYPE: "has a tag that does not fit",
+  BAD_DIRECTIVE: "has a directive that is not YAML's",
+  BAD_DQ_ESCAPE: "has an escape that YAML does not know in a double-quoted text",
+  TAG_RESOLVE_FAILED: "has a tag; a policy needs none",
+};
+
+function yamlMessage({ code, message }: YAMLError): string {
+  // The first line without what it quotes; the rest shows the place in the file.
+  const [said = ""] = message.split("\n");
+  return YAML_MESSAGES[code] ?? said.replace(/ at line \d+, column \d+:?$/, "").replace(/: .*$/, "");
+}
+
+/** A key in a wrong place is repeated only where it looks like one: it may be a text that was indented wrongly. */
+const asName = (key: string): string => (/^[\w.:@/-]{1,128}$/.test(key) ? key : "(a text)");
+
+function issueMessage(issue: z.core.$ZodIssue): string {
+  const odd = issue.code === "unrecognized_keys" && issue.keys.some((key) => asName(key) !== key);
+  return odd ? "has a key that is none of a policy's" : issue.message;
+}
+
+type Crossed = readonly [path: readonly PropertyKey[], message: string];
+
+/** What no single field shows: classes that may not leave, zones that would open again as classes rise, dead names. */
+function crossProblems(file: PolicyFile): readonly Crossed[] {
+  return [...classProblems(file), ...ruleProblems(file), ...probeProblems(file)];
+}
+
+function* classProblems({ classes }: PolicyFile): Iterable<Crossed> {
   for (const each of DATA_CLASSES) {
     const rule = classes[each];
     if (rule === undefined) continue;
     if (NEVER_CLOUD.includes(each) && rule.zone === "cloud")
-      problems.push([["classes", each, "zone"], `must be onprem: ${each} data never leaves the house`]);
+      yield [["classes", each, "zone"], `must be onprem: ${each} data never leaves the house`];
     if (each === "internal" && rule.zone === "cloud" && rule.pseudonymise === false)
-      problems.push([
+      yield [
         ["classes", each, "pseudonymise"],
         "must be true: internal text goes to a cloud only pseudonymised",
-      ]);
+      ];
     if (each !== "internal" && rule.pseudonymise === true)
-      problems.push([
+      yield [
         ["classes", each, "pseudonymise"],
         "is for internal only: public text needs none, the others stay",
-      ]);
+      ];
   }
   if (classes.internal?.zone === "cloud" && classes.public?.zone !== "cloud")
-    problems.push([
+    yield [
       ["classes", "internal", "zone"],
       "must be onprem while public is: a higher class cannot have more freedom",
-    ]);
-  for (const [index, { key }] of probes.entries()) {
-    if (key !== undefined && keys[key] === undefined)
-      problems.push([["probes", index, "key"], `there are no rules for a key policy named ${key}`]);
+    ];
+}
+
+function* ruleProblems(file: PolicyFile): Iterable<Crossed> {
+  for (const section of ["keys", "agents"] as const) {
+    for (const [each, { class_floor: floor, zone: where }] of Object.entries(file[section])) {
+      if (where === "cloud" && NEVER_CLOUD.some((never) => atLeast(floor, never)))
+        yield [[section, each, "zone"], `must be onprem: its class_floor, ${floor}, never leaves the house`];
+    }
   }
-  return problems;
+}
+
+function* probeProblems({ keys, agents, probes }: PolicyFile): Iterable<Crossed> {
+  const seen = new Set<string>();
+  for (const [index, probe] of probes.entries()) {
+    const at = (field: string): readonly PropertyKey[] => ["probes", index, field];
+    if (seen.has(probe.name)) yield [at("name"), "is the name of a probe before it"];
+    seen.add(probe.name);
+    if (probe.key !== undefined && !Object.hasOwn(keys, probe.key))
+      yield [at("key"), `there are no rules for a key policy named ${probe.key}`];
+    if (probe.agent !== undefined && !Object.hasOwn(agents, probe.agent))
+      yield [at("agent"), `there are no rules for an agent named ${probe.agent}`];
+    if (probe.model !== undefined && probe.request["model"] !== undefined)
+      yield [at("model"), "stands in the request too; name the model in one place"];
+  }
 }
 
 function policyOf(file: PolicyFile): Policy {
@@ -170,11 +266,13 @@ function policyOf(file: PolicyFile): Policy {
     const { zone: where = "onprem", backends = [] } = file.classes[each] ?? {};
     return { zone: where, pseudonymise: each === "internal" && where === "cloud", backends };
   };
-  const keyRule = (key: PolicyFile["keys"][string]): KeyRule => ({
-    classFloor: key.class_floor,
-    zone: key.zone,
-    models: key.models,
-  });
+  const keyRules = (rules: PolicyFile["keys"]): ReadonlyMap<string, KeyRule> =>
+    new Map(
+      Object.entries(rules).map(([each, { class_floor: classFloor, zone: where, models }]) => [
+        each,
+        { classFloor, zone: where, models },
+      ]),
+    );
   const { probes: _, ...rules } = file;
   return {
     hash: createHash("sha256").update(canonical(rules)).digest("hex"),
@@ -184,10 +282,10 @@ function policyOf(file: PolicyFile): Policy {
       personal: rule("personal"),
       restricted: rule("restricted"),
     },
-    keys: new Map(Object.entries(file.keys).map(([key, value]) => [key, keyRule(value)])),
-    agents: new Map(),
-    tools: new Map(),
-    connectors: new Map(),
+    keys: keyRules(file.keys),
+    agents: keyRules(file.agents),
+    tools: new Map(Object.entries(file.tools)),
+    connectors: new Map(Object.entries(file.connectors)),
     explicitCloud: file.explicit_cloud,
   };
 }

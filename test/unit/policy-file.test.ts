@@ -52,6 +52,31 @@ describe("a policy", () => {
     });
   });
 
+  test("has rules for agents, tools and sources", () => {
+    const { policy, probes } = parsePolicy(
+      `version: 1
+agents:
+  writer: { class_floor: personal, models: ["auto", "openai/gpt-4.1@eu", "qwen2.5:0.5b"] }
+tools: { _lookup: personal, "mcp:hr/search": restricted }
+connectors: { "web@site": public, wiki: internal }
+probes:
+  - { name: one, agent: writer, label: secret, source: elsewhere, model: local/a, request: {}, expect: { zone: onprem } }
+`,
+      "policy.yaml",
+    );
+    expect(policy.agents.get("writer")).toEqual({
+      classFloor: "personal",
+      zone: undefined,
+      models: ["auto", "openai/gpt-4.1@eu", "qwen2.5:0.5b"],
+    });
+    expect([...policy.tools]).toEqual([
+      ["_lookup", "personal"],
+      ["mcp:hr/search", "restricted"],
+    ]);
+    expect(policy.connectors.get("web@site")).toBe("public");
+    expect(probes).toMatchObject([{ where: "policy.yaml:7", agent: "writer", source: "elsewhere" }]);
+  });
+
   test("has the same hash whatever its comments, order and probes, and another for any rule", () => {
     const hash = (text: string): string => parsePolicy(text, "p").policy.hash;
     const base = hash(USUAL);
@@ -70,6 +95,9 @@ describe("a policy", () => {
       ["[openai, claude]", "[claude, openai]"],
       ["class_floor: restricted", "class_floor: personal"],
       ["models: [local/hr]", "models: []"],
+      ["keys:", "agents: { writer: {} }\nkeys:"],
+      ["keys:", "tools: { lookup: personal }\nkeys:"],
+      ["keys:", "connectors: { wiki: internal }\nkeys:"],
     ] as const) {
       expect(hash(USUAL.replace(from, to)), to).not.toBe(base);
     }
@@ -123,6 +151,43 @@ describe("is refused, with its line,", () => {
       "no rules for a key policy named shop",
     ],
     [
+      "a probe of an unknown agent",
+      "version: 1\nprobes:\n  - { name: a, agent: shop, request: {}, expect: { zone: onprem } }\n",
+      3,
+      "probes.0.agent",
+      "no rules for an agent named shop",
+    ],
+    [
+      "two probes of one name",
+      "version: 1\nprobes:\n  - &a { name: a, request: {}, expect: { zone: onprem } }\n  - *a\n",
+      4,
+      "probes.1.name",
+      "a probe before it",
+    ],
+    [
+      "a probe that names two models",
+      "version: 1\nprobes:\n  - { name: a, model: x, request: { model: y }, expect: { zone: onprem } }\n",
+      3,
+      "probes.0.model",
+      "in one place",
+    ],
+    [
+      "an agent that a cloud may serve what never leaves",
+      "version: 1\nagents:\n  writer: { class_floor: personal, zone: cloud }\n",
+      3,
+      "agents.writer.zone",
+      "never leaves the house",
+    ],
+    ["a tool of no class", "version: 1\ntools:\n  lookup: secret\n", 3, "tools.lookup", "Invalid option"],
+    [
+      "a name that would be lost",
+      "version: 1\ntools:\n  __proto__: restricted\n",
+      3,
+      "tools.__proto__",
+      "name",
+    ],
+    ["a tag", "version: 1\nclasses: !any {}\n", 2, "", "has a tag"],
+    [
       "a probe that expects nothing",
       "version: 1\nprobes:\n  - { name: a, request: {}, expect: {} }\n",
       3,
@@ -143,6 +208,35 @@ describe("is refused, with its line,", () => {
     expect(problemsOf(`version: 1\n#${" ".repeat(1024 * 1024)}`)).toMatchObject([
       { message: expect.stringContaining("larger than") },
     ]);
+  });
+
+  test("a text that stands where a key should, without the text", () => {
+    expect(problemsOf("version: 1\nprobes:\n  - name: a\n    She earns 84000: x\n")).toContainEqual({
+      where: "policy.yaml:3",
+      path: "probes.0",
+      message: "has a key that is none of a policy's",
+    });
+    expect(problemsOf("version: 1\nkeys:\n  She earns 84000: {}\n")).toMatchObject([
+      { where: "policy.yaml:3", path: "keys.(a text)" },
+    ]);
+    expect(problemsOf("version: 1\nclases: {}\n")).toMatchObject([
+      { message: expect.stringContaining("clases") },
+    ]);
+  });
+
+  test("a file that is nested without end", () => {
+    expect(problemsOf(`version: 1\nx: ${"[".repeat(100_000)}`)).not.toEqual([]);
+    expect(problemsOf(`version: 1\nprobes: ${"[".repeat(5_000)}${"]".repeat(5_000)}`)).not.toEqual([]);
+  });
+
+  test("many problems of a long file in a moment, and not all of them told", () => {
+    const probes = Array.from(
+      { length: 9_999 },
+      () => `  - { name: a, key: b, request: {}, expect: { zone: cloud } }`,
+    );
+    const problems = problemsOf(`version: 1\nprobes:\n${probes.join("\n")}\n`);
+    expect(problems).toHaveLength(101);
+    expect(problems.at(-1)?.message).toBe(`and ${2 * 9_999 - 1 - 100} more`);
   });
 
   test("every problem at once", () => {
