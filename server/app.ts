@@ -13,6 +13,7 @@ import { requestIdOf, sendRequestId } from "./plugins/request-id.ts";
 import type { GatewayOptions, GatewayPorts } from "./ports.ts";
 import { chatRoute } from "./routes/chat.ts";
 import { completionsRoute } from "./routes/completions.ts";
+import { explainRoute } from "./routes/explain.ts";
 import { modelRoutes, tokenizerRoutes } from "./routes/models.ts";
 import { operationRoutes } from "./routes/operations.ts";
 import { parseBody } from "./schema/parse.ts";
@@ -36,7 +37,8 @@ export async function buildApp(ports: GatewayPorts, options: GatewayOptions): Pr
 
   const methods = watchMethods(app);
   operationRoutes(app, ports, options);
-  modelRoutes(app, ports.models);
+  modelRoutes(app, ports);
+  explainRoute(app, ports, options);
   await app.register((work, _options, done) => {
     work.addHook("onRequest", onlyWhenReady(ports.readiness));
     warnOfIgnored(work);

@@ -171,7 +171,7 @@ function addConfig(program: Command, { terminal }: CliPorts, finish: (code: Exit
     .description("Report every problem with its line; exit code 1 where there is one.")
     .action(async (file: string | undefined, flags: ConfigFlags) => {
       const { configCheck } = await import("./cli/config.ts");
-      finish(configCheck(file, flags, terminal));
+      finish(await configCheck(file, flags, terminal));
     });
   withConfig(config.command("show").description("Show every setting, its value and where it comes from."))
     .option("--json", "as JSON")

@@ -16,12 +16,15 @@ import { ModelShelf } from "./model-shelf.ts";
 import { createLogger } from "./plugins/logger.ts";
 import { type Access, type Readiness, unlimited } from "./ports.ts";
 import { installResident } from "./resident.ts";
+import { type BackendState, openRouting } from "./routing.ts";
 
 export interface Composed {
   readonly app: FastifyInstance;
   /** Resolves when the default model is loaded; rejects where it cannot be. */
   readonly ready: Promise<void>;
   readonly defaultModel: { readonly name: string; readonly hasChatTemplate: boolean };
+  /** Reads the policy again, as on SIGHUP. */
+  reload(): void;
   /** Drains within the configured time, then closes everything. */
   close(): Promise<void>;
 }
@@ -33,6 +36,8 @@ export interface ComposeOptions {
 
 /** The largest seed that is drawn for a request without one: crypto's randomInt takes less than 2^48. */
 const SEED_MAX = 2 ** 47;
+/** Steps of what is drawn to spread retries. */
+const CHANCES = 2 ** 32;
 const NO_MODEL: Problem = {
   where: "",
   path: "models.resident",
@@ -49,13 +54,41 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
     memoryBytesMax: config.models.memoryBudgetBytes,
     aliases: config.models.aliases,
   });
+  let backends: () => readonly BackendState[] = () => [];
   const metrics = createMetrics(
-    { clock, laneStats: () => shelf.laneStats(), ready: () => readiness.kind === "ready" },
+    {
+      clock,
+      laneStats: () => shelf.laneStats(),
+      ready: () => readiness.kind === "ready",
+      backends: () => backends(),
+    },
     { version },
   );
+  const defaultName = (): string | undefined => config.models.default ?? shelf.entries()[0]?.card.name;
+  const routed = await openRouting(config, {
+    clock,
+    log: logger,
+    chance: () => randomInt(CHANCES) / CHANCES,
+    onFault: (fault) => {
+      metrics.classifyFailed(fault);
+      logger.error({ fault }, "a request could not be classified and counts as restricted");
+    },
+    local: {
+      autoModel: defaultName,
+      isInstalled: (model) => shelf.entries().some(({ card }) => card.name === model),
+      isUp: () => true,
+      generator: {
+        name: "local",
+        zone: "onprem",
+        generate: (request, signal) => host.generate(request, signal),
+      },
+    },
+  });
+  backends = routed.backends;
   const app = await buildApp(
     {
-      generator: host,
+      generator: routed.generator,
+      routing: routed.routing,
       models: host,
       clock,
       metrics,
@@ -67,18 +100,31 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
     },
     gatewayOptions(config, version),
   );
-  const defaultModel = config.models.default ?? shelf.entries()[0]?.card.name;
+  const defaultModel = defaultName();
   if (defaultModel === undefined) throw new ConfigError([NO_MODEL]);
   const ready = host.warm(defaultModel).then(() => {
     if (readiness.kind === "starting") readiness = { kind: "ready" };
   });
-  const drain = drainer(app, { clock, drainMs: config.server.drainMs, endWork: () => host.close() });
+  const drain = drainer(app, {
+    clock,
+    drainMs: config.server.drainMs,
+    endWork: async () => {
+      await host.close();
+      await routed.close();
+    },
+  });
   const close = (): Promise<void> => {
     readiness = { kind: "draining", reason: "the server is shutting down" };
     return drain();
   };
   const hasChatTemplate = host.find(defaultModel)?.hasChatTemplate ?? false;
-  return { app, ready, defaultModel: { name: defaultModel, hasChatTemplate }, close };
+  return {
+    app,
+    ready,
+    defaultModel: { name: defaultModel, hasChatTemplate },
+    reload: () => routed.reload(),
+    close,
+  };
 }
 
 function accessOf({ home, keysFile, server }: Config, log: KeyRingLog): Access {

@@ -2,8 +2,9 @@
  * The only reader of process.env and of weir.yaml. Flag > environment > file > default; what comes out is complete,
  * checked and frozen, so that nobody past this file asks again.
  */
+import { readFile } from "node:fs/promises";
 import { availableParallelism, homedir, totalmem } from "node:os";
-import { isAbsolute, join, resolve } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { fileChoices, readSettingsFile } from "./config/file.ts";
 import { finish } from "./config/finish.ts";
 import {
@@ -98,6 +99,30 @@ export function inspectConfig(input: ConfigInput = {}): Inspection {
   const config = finish(settings, { env, home, file: file?.path, machine: input.machine ?? thisMachine() });
   problems.sort((a, b) => lineOf(a) - lineOf(b));
   return { config, settings, origins, problems, warnings: oddVariables(env) };
+}
+
+/** A secret of weir.yaml is a few hundred characters; a longer file is another file. */
+const SECRET_BYTES_MAX = 64 * 1024;
+
+/**
+ * What a reference in the configuration stands for, read anew each time: `env:NAME`, or `file:PATH` relative to the
+ * configuration's file. Rejects, naming the reference, where there is none.
+ */
+export async function readSecret(reference: string, config: Pick<Config, "file">): Promise<string> {
+  const [kind, rest] = [
+    reference.slice(0, reference.indexOf(":")),
+    reference.slice(reference.indexOf(":") + 1),
+  ];
+  const text = kind === "env" ? (process.env[rest] ?? "") : await readSecretFile(rest, config);
+  if (text.trim() !== "") return text.trim();
+  throw new Error(kind === "env" ? `the variable ${rest} is not set` : `the file ${rest} is empty`);
+}
+
+async function readSecretFile(path: string, { file }: Pick<Config, "file">): Promise<string> {
+  const bytes = await readFile(resolve(file === undefined ? "." : dirname(file), path));
+  if (bytes.byteLength > SECRET_BYTES_MAX)
+    throw new Error(`the file ${path} has ${bytes.byteLength} bytes, which no secret has`);
+  return bytes.toString("utf8");
 }
 
 /** WEIR_DEBUG asks for stacks; readable also where the rest of the configuration is broken. */

@@ -2,6 +2,7 @@
 import { asWeirError, ERRORS, type WeirError } from "../engine/core/errors.ts";
 import type { FinishReason, TokenAlternative, TokenLogprob, Usage } from "../engine/core/generator.ts";
 import type { ModelCard } from "../engine/core/model.ts";
+import type { RemoteModel } from "./ports.ts";
 
 export interface ErrorBody {
   readonly error: {
@@ -189,4 +190,12 @@ export const modelBody = (card: ModelCard) => ({
     kv: card.kv,
     has_chat_template: card.hasChatTemplate,
   },
+});
+
+export const remoteModelBody = ({ id, backend, zone }: RemoteModel, created: number) => ({
+  id,
+  object: "model" as const,
+  created,
+  owned_by: backend,
+  meta: { backend, zone },
 });

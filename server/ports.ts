@@ -5,6 +5,9 @@ import type { Clock } from "../engine/core/clock.ts";
 import type { DataClass } from "../engine/core/data-class.ts";
 import type { WeirError } from "../engine/core/errors.ts";
 import type { Generator, ModelDirectory } from "../engine/core/generator.ts";
+import type { Zone } from "../engine/core/policy.ts";
+import type { GenerationRequest } from "../engine/core/request.ts";
+import type { Decision, Question, Verdict } from "../engine/core/route.ts";
 
 export type Readiness =
   | { readonly kind: "ready" }
@@ -63,6 +66,13 @@ export interface GatewayMetrics {
   /** `route` is the route's pattern, never the URL, so that the number of labels is bounded. */
   answered(request: { route: string; method: string; status: number; elapsedMs: number }): void;
   failed(error: WeirError): void;
+  /** A decision of the router, and how long it took with the classification. */
+  routed(decision: {
+    readonly class: DataClass;
+    readonly zone: Zone;
+    readonly action: "serve" | "refuse";
+    readonly elapsedMs: number;
+  }): void;
   streamOpened(): void;
   streamClosed(): void;
   /** The registry in Prometheus' text format. */
@@ -70,8 +80,31 @@ export interface GatewayMetrics {
   readonly contentType: string;
 }
 
+/** A model of another server, as clients may name it. */
+export interface RemoteModel {
+  /** `BACKEND/NAME` */
+  readonly id: string;
+  readonly backend: string;
+  readonly zone: Zone;
+}
+
+/** Where requests run; engine/routing says how that is decided. */
+export interface Routing {
+  /** What would be decided; changes nothing. */
+  judge(question: Question): Promise<Verdict>;
+  /** Throws where the decision could not be put on record: then nothing may be served. */
+  decide(question: Question, requestId: string): Promise<Decision>;
+  /** From here on the generator serves these requests, as decided. */
+  bind(requests: readonly GenerationRequest[], decision: Decision): void;
+  /** The backend that answers, and by which decision; undefined before its first event. */
+  outcome(request: GenerationRequest): { readonly backend: string; readonly decision: Decision } | undefined;
+  remoteModels(): readonly RemoteModel[];
+}
+
 export interface GatewayPorts {
+  /** Serves requests that `routing` was asked about, and no others. */
   readonly generator: Generator;
+  readonly routing: Routing;
   readonly models: ModelDirectory;
   readonly clock: Clock;
   readonly metrics: GatewayMetrics;

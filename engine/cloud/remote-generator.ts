@@ -59,10 +59,20 @@ export interface RemotePorts {
 export function createRemoteGenerator<Z extends Zone>(
   options: RemoteOptions<Z>,
   ports: RemotePorts,
-): ZonedGenerator<Z> {
+): RemoteGenerator<Z> {
   const remote = new Remote(options, ports);
   const { name, zone } = options;
-  return { name, zone, generate: (request, signal) => remote.generate(request, signal) };
+  return {
+    name,
+    zone,
+    generate: (request, signal) => remote.generate(request, signal),
+    isUp: () => remote.isUp(),
+  };
+}
+
+export interface RemoteGenerator<Z extends Zone> extends ZonedGenerator<Z> {
+  /** False while it is not asked because its last answers failed. */
+  isUp(): boolean;
 }
 
 type Send = (request: GenerationRequest, outgoing: Outgoing) => Promise<Incoming>;
@@ -217,6 +227,10 @@ class Remote {
         },
       );
     }
+  }
+
+  isUp(): boolean {
+    return admit(this.#breaker, this.#ports.clock.now(), this.#options.breaker).kind === "go";
   }
 
   #admit(): void {

@@ -88,6 +88,8 @@ export interface Verdict {
   readonly wanted: Wanted;
   /** In the order in which they are asked, all of the route's zone; empty where it is refused. */
   readonly targets: readonly Target[];
+  /** Where it may run instead if the cloud's door finds a doubt: in the house, and only where the client left the choice. */
+  readonly inside: readonly Target[];
   /** Every vote, the highest first; no text of the request. */
   readonly evidence: readonly Evidence[];
   /** 0..1: how sure it is that the class is not lower or, for public, not higher. */

@@ -5,8 +5,10 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Clock } from "../core/clock.ts";
+import type { DataClass } from "../core/data-class.ts";
 import type { WeirError } from "../core/errors.ts";
 import type { FinishReason, GenerationEvent, Generator, Usage } from "../core/generator.ts";
+import type { Zone } from "../core/policy.ts";
 import type { GenerationRequest } from "../core/request.ts";
 
 /** What one lane is doing at this moment. */
@@ -28,6 +30,8 @@ export interface MetricsPorts {
   /** Asked at every scrape. Several lanes of one model are added up. */
   readonly laneStats: () => readonly LaneStats[];
   readonly ready: () => boolean;
+  /** Asked at every scrape: the backends beside this engine. */
+  readonly backends: () => readonly { readonly name: string; readonly zone: Zone; readonly up: boolean }[];
 }
 
 const SECONDS_SHORT = [
@@ -43,10 +47,12 @@ export function createMetrics(ports: MetricsPorts, options: { readonly version: 
   const register = new Registry();
   collectDefaultMetrics({ register });
   const http = httpMetrics(register);
+  const routing = routingMetrics(register, ports);
   const generation = generationMetrics(register);
   stateMetrics(register, ports, options.version);
   return {
     ...http,
+    ...routing,
     measure: (inner: Generator): Generator => ({
       generate: (request, signal) =>
         measured(inner.generate(request, signal), request, signal, generation, ports.clock),
@@ -86,6 +92,53 @@ function httpMetrics(register: Registry) {
     failed: (error: WeirError): void => errors.inc({ code: error.code }),
     streamOpened: (): void => streams.inc(),
     streamClosed: (): void => streams.dec(),
+  };
+}
+
+/** One decision about where a request runs. */
+export interface RouteFacts {
+  readonly class: DataClass;
+  readonly zone: Zone;
+  readonly action: "serve" | "refuse";
+  readonly elapsedMs: number;
+}
+
+function routingMetrics(register: Registry, ports: MetricsPorts) {
+  const registers = [register];
+  const decisions = new Counter({
+    name: "weir_route_decisions_total",
+    help: "Requests by the class of their data, the zone where they run, and whether they were served.",
+    labelNames: ["class", "zone", "action"],
+    registers,
+  });
+  const seconds = new Histogram({
+    name: "weir_route_duration_seconds",
+    help: "Classifying a request and deciding where it runs.",
+    buckets: SECONDS_SHORT,
+    registers,
+  });
+  const faults = new Counter({
+    name: "weir_classify_faults_total",
+    help: "Requests that could not be classified and count as restricted.",
+    labelNames: ["fault"],
+    registers,
+  });
+  new Gauge({
+    name: "weir_backend_up",
+    help: "1 while a backend is asked, 0 while its last answers failed.",
+    labelNames: ["backend", "zone"],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, zone, up } of ports.backends()) this.set({ backend: name, zone }, up ? 1 : 0);
+    },
+  });
+  return {
+    routed({ class: dataClass, zone, action, elapsedMs }: RouteFacts): void {
+      decisions.inc({ class: dataClass, zone, action });
+      seconds.observe(elapsedMs / 1000);
+    },
+    classifyFailed: (fault: string): void => faults.inc({ fault }),
   };
 }
 
@@ -152,6 +205,10 @@ async function* measured(
       else if (event.kind === "text" && event.tokens.length > 0) {
         if (!pace.begun) metrics.promptTokens.inc(labels, promptTokens);
         pace.tell(event.tokens.length, clock.now());
+      } else if (event.kind === "text" && event.text !== "") {
+        // Remote backends do not tell their tokens: how many there were is known at the end.
+        if (!pace.begun) metrics.promptTokens.inc(labels, promptTokens);
+        pace.begin(clock.now());
       } else if (event.kind === "finished") {
         ended = event.reason;
         if (!pace.begun) metrics.promptTokens.inc(labels, promptTokens);
@@ -194,6 +251,13 @@ class Pace {
   /** A token was told. */
   get begun(): boolean {
     return this.#lastAt !== undefined;
+  }
+
+  /** Text of tokens that are not told one by one has come. */
+  begin(now: number): void {
+    if (this.#lastAt !== undefined) return;
+    this.#metrics.firstToken.observe(this.#labels, (now - this.#startedAt) / 1000);
+    this.#lastAt = now;
   }
 
   tell(tokens: number, now: number): void {

@@ -27,14 +27,22 @@ export interface RoutedPorts {
   readonly inTurn: (zone: Zone, backends: readonly RoutedBackend[]) => Generator;
   /** Undefined where it cannot be done: then nothing leaves. */
   readonly pseudonymise: (request: GenerationRequest) => Pseudonymised | undefined;
+  /** The same request in the house, where the cloud's door refused it; undefined where it may not run there. */
+  readonly keepInside: (decision: Decision) => Decision | undefined;
   /** Of personal and restricted requests: what comes back of their answers is not public either. */
   readonly rememberAnswer: (caller: string, text: string, dataClass: DataClass) => void;
 }
 
 interface Bound {
-  readonly decision: Decision;
+  decision: Decision;
   /** The backend that gave the first part of the answer. */
   servedBy: string | undefined;
+}
+
+/** How a request came to be served. */
+export interface Outcome {
+  readonly backend: string;
+  readonly decision: Decision;
 }
 
 /** Failures that say that nobody is there, as against an answer that is no. */
@@ -58,19 +66,20 @@ export class RoutedGenerator implements Generator {
   /** For the cloud's door: the class of a request that a backend was handed; one that nobody decided on is restricted. */
   readonly classOf = (request: GenerationRequest): DataClass => this.#classes.get(request) ?? "restricted";
 
-  /** Who answers, once the first event is there. */
-  servedBy(request: GenerationRequest): string | undefined {
-    return this.#bound.get(request)?.servedBy;
+  /** Who answers, and by which decision, once the first event is there. */
+  outcome(request: GenerationRequest): Outcome | undefined {
+    const bound = this.#bound.get(request);
+    return bound?.servedBy === undefined ? undefined : { backend: bound.servedBy, decision: bound.decision };
   }
 
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
     const bound = this.#bound.get(request);
     assert(bound !== undefined, "a request must be decided on before it is served");
-    const { route, targets, caller } = bound.decision;
+    const { route, caller } = bound.decision;
     assert(route.action === "serve", "a request that was refused is not served");
     const keep = atLeast(route.class, "personal") ? new AnswerText() : undefined;
     try {
-      for await (const event of this.#answer(request, bound, targets, signal)) {
+      for await (const event of this.#insideIfRefused(request, bound, signal)) {
         keep?.add(event);
         yield event;
       }
@@ -79,13 +88,29 @@ export class RoutedGenerator implements Generator {
     }
   }
 
+  async *#insideIfRefused(
+    request: GenerationRequest,
+    bound: Bound,
+    signal: AbortSignal,
+  ): AsyncGenerator<GenerationEvent> {
+    try {
+      yield* this.#answer(request, bound, signal);
+    } catch (error) {
+      const refused = error instanceof WeirError && error.code === "egress_refused";
+      const kept =
+        refused && bound.servedBy === undefined ? this.#ports.keepInside(bound.decision) : undefined;
+      if (kept === undefined) throw error;
+      bound.decision = kept;
+      yield* this.#answer(request, bound, signal);
+    }
+  }
+
   async *#answer(
     request: GenerationRequest,
     bound: Bound,
-    targets: readonly Target[],
     signal: AbortSignal,
   ): AsyncGenerator<GenerationEvent> {
-    const { route } = bound.decision;
+    const { route, targets } = bound.decision;
     const hidden = route.action === "serve" && route.pseudonymise ? this.#hide(request) : undefined;
     const outgoing = hidden?.request ?? request;
     const backends = targets.map((target) =>

@@ -64,6 +64,7 @@ export interface RouterPorts {
 
 export class Router {
   readonly #ports: RouterPorts;
+  readonly #records = new WeakMap<Decision, DecisionRecord>();
 
   constructor(ports: RouterPorts) {
     this.#ports = ports;
@@ -87,19 +88,20 @@ export class Router {
       backends: this.#facts().map((backend) => (as === undefined ? backend : { ...backend, up: true })),
     };
     let route = decideRoute(facts, policy);
-    if (route.action === "serve" && route.pseudonymise && !(await this.#isReleasable(question))) {
-      // Something in it cannot be replaced: the same request, were it personal, runs where that says.
-      route = {
-        ...decideRoute({ ...facts, class: maxClass(facts.class, "personal") }, policy),
-        class: route.class,
-      };
-    }
+    // Where the same request would run if it might not leave.
+    const kept: Route = {
+      ...decideRoute({ ...facts, class: maxClass(facts.class, "personal") }, policy),
+      class: route.class,
+    };
+    // Something in it that cannot be replaced stays.
+    if (route.action === "serve" && route.pseudonymise && !(await this.#isReleasable(question))) route = kept;
     return {
       route,
       content: classification.class,
       pinned,
       wanted,
       targets: this.#targets(route, wanted),
+      inside: route.zone === "cloud" && wanted.kind === "auto" ? this.#targets(kept, wanted) : [],
       evidence: [...raisedBy(route.class, classification, pinned), ...classification.evidence],
       confidence: route.class === classification.class ? classification.confidence : 1,
       policy: policy.hash,
@@ -113,7 +115,7 @@ export class Router {
     const { caller, agent } = question;
     const policy = this.#ports.policy();
     if (atLeast(route.class, "personal")) this.#ports.pins.remember(caller.id, question.body, route.class);
-    const receipt = this.#ports.record({
+    const record: DecisionRecord = {
       request: requestId,
       class: route.class,
       content,
@@ -129,8 +131,30 @@ export class Router {
       policy: verdict.policy,
       topicModel: this.#ports.topicModel,
       bytes: question.bytes,
+    };
+    const decision = { ...verdict, receipt: this.#ports.record(record), caller };
+    this.#records.set(decision, record);
+    return decision;
+  }
+
+  /**
+   * The cloud's door found a doubt where the judgement had none, and nothing left: the request runs in the house instead,
+   * which is a decision of its own. Undefined where the client asked for that cloud, or the house has nobody for it.
+   */
+  keepInside(decision: Decision): Decision | undefined {
+    const record = this.#records.get(decision);
+    const [first] = decision.inside;
+    if (record === undefined || first === undefined) return undefined;
+    const backends = decision.inside.map(({ backend }) => backend);
+    const receipt = this.#ports.record({
+      ...record,
+      zone: "onprem",
+      backend: first.backend,
+      rules: [...record.rules, "egress.doubt"],
     });
-    return { ...verdict, receipt, caller };
+    const { class: dataClass } = decision.route;
+    const route: Route = { action: "serve", class: dataClass, zone: "onprem", backends, pseudonymise: false };
+    return { ...decision, route, targets: decision.inside, inside: [], receipt };
   }
 
   #wanted(body: unknown): Wanted {

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { Clock } from "../../engine/core/clock.ts";
 import type { Composed } from "../compose.ts";
 import { isLoopback, keySources, startProblems } from "../config/exposure.ts";
+import { secretProblems } from "../config/secrets.ts";
 import { type Config, ConfigError, formatProblem, inspectConfig } from "../config.ts";
 import { ownCommand } from "../own-command.ts";
 import type { ReadyMessage } from "../supervisor.ts";
@@ -36,7 +37,7 @@ export async function serve({
 }: ServeOptions): Promise<ExitCode> {
   const startedMs = clock.now();
   const stopped = untilStopped(supervised);
-  const config = startConfig(flags, terminal);
+  const config = await startConfig(flags, terminal);
   const { compose } = await import("../compose.ts");
   const composed = await compose(config, { clock, version });
   const { host, port } = config.server;
@@ -73,10 +74,10 @@ export async function serve({
   return 0;
 }
 
-function startConfig(flags: ConfigFlags, terminal: Terminal): Config {
+async function startConfig(flags: ConfigFlags, terminal: Terminal): Promise<Config> {
   const { config, problems, warnings } = inspectConfig({ file: flags.config, flags: flagSettings(flags) });
   for (const warning of warnings) terminal.err(`weir: warning: ${formatProblem(warning)}`);
-  const all = problems.length > 0 ? problems : startProblems(config);
+  const all = problems.length > 0 ? problems : [...startProblems(config), ...(await secretProblems(config))];
   if (all.length > 0) throw new ConfigError(all);
   return config;
 }

@@ -84,6 +84,8 @@ export const backendSchema = z
     completions: z.boolean().optional(),
     /** Of kind openai: it knows vLLM's further sampling parameters. */
     extras: z.boolean().optional(),
+    /** Of kind anthropic, which wants a bound: the longest answer where a request names none. */
+    max_tokens_default: whole(1, 1_000_000, 4096),
     connections_max: whole(1, 4096, 64),
     connect_timeout_ms: whole(10, 600_000, 5_000),
     /** From the request to the answer's first line. */

@@ -9,8 +9,9 @@ import { warnOfTools } from "../plugins/ignored.ts";
 import type { GatewayMetrics, GatewayOptions } from "../ports.ts";
 import { EventStream } from "../sse.ts";
 import { type AnswerEvent, type ChoiceSink, runChoices, sumUsage } from "./generate.ts";
+import { nameBackend, type RoutingPorts } from "./routing.ts";
 
-export interface AnswerPorts {
+export interface AnswerPorts extends RoutingPorts {
   /** The measured generator. */
   readonly generator: Generator;
   readonly metrics: GatewayMetrics;
@@ -44,6 +45,7 @@ export async function streamAnswer(
   const sink: ChoiceSink = {
     started(toolsIgnored) {
       if (toolsIgnored) warnOfTools(request, reply);
+      nameBackend(reply, ports, requests[0]);
       reply.hijack();
       stream = new EventStream(reply.raw, reply.getHeaders() as Record<string, string>, {
         keepAliveMs: options.streamKeepAliveMs,
@@ -102,6 +104,7 @@ export async function collectAnswer(
   const usages = await runChoices(ports.generator, requests, controller, {
     started: (toolsIgnored) => {
       if (toolsIgnored) warnOfTools(http.request, http.reply);
+      nameBackend(http.reply, ports, requests[0]);
     },
     event: (index, event) => collect(choices[index], event),
     room: () => undefined,

@@ -8,11 +8,12 @@ import { chatResponse, errorResponses } from "../schema/answers.ts";
 import { type ChatBody, chatBody } from "../schema/chat.ts";
 import { type AnswerPorts, type CollectedChoice, collectAnswer, streamAnswer } from "./answers.ts";
 import { sumUsage } from "./generate.ts";
-import { chatRequests, findModel, readStreamOptions } from "./requests.ts";
+import { chatRequests, readStreamOptions } from "./requests.ts";
+import { routeRequest } from "./routing.ts";
 
 export function chatRoute(
   app: FastifyInstance,
-  ports: Pick<GatewayPorts, "models" | "clock" | "randomSeed"> & AnswerPorts,
+  ports: Pick<GatewayPorts, "clock" | "randomSeed"> & AnswerPorts,
   options: GatewayOptions,
 ): void {
   const body = chatBody(options);
@@ -24,11 +25,14 @@ export function chatRoute(
   };
   app.withTypeProvider<ZodTypeProvider>().post("/v1/chat/completions", { schema }, async (request, reply) => {
     const asked = request.body;
-    const card = findModel(ports.models, asked.model);
     const context = { id: request.id, randomSeed: ports.randomSeed, generationsMax: options.generationsMax };
-    const requests = chatRequests(asked, card, context);
+    const { decision, target } = await routeRequest({ request, reply }, ports, (model) =>
+      chatRequests(asked, model, context),
+    );
+    const requests = chatRequests(asked, target, context);
+    ports.routing.bind(requests, decision);
     const created = Math.floor(ports.clock.wall() / 1000);
-    const head = { id: `chatcmpl-${request.id}`, created, model: card.name };
+    const head = { id: `chatcmpl-${request.id}`, created, model: target.name };
     const { includeUsage, obfuscate } = readStreamOptions(asked);
     if (asked.stream) {
       const chunks = chatChunks(head, {

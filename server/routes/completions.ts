@@ -15,11 +15,12 @@ import { completionResponse, errorResponses } from "../schema/answers.ts";
 import { type CompletionBody, completionBody } from "../schema/completions.ts";
 import { type AnswerPorts, type CollectedChoice, collectAnswer, streamAnswer } from "./answers.ts";
 import { sumUsage } from "./generate.ts";
-import { completionRequests, findModel, readStreamOptions } from "./requests.ts";
+import { completionRequests, readStreamOptions } from "./requests.ts";
+import { routeRequest } from "./routing.ts";
 
 export function completionsRoute(
   app: FastifyInstance,
-  ports: Pick<GatewayPorts, "models" | "clock" | "randomSeed"> & AnswerPorts,
+  ports: Pick<GatewayPorts, "clock" | "randomSeed"> & AnswerPorts,
   options: GatewayOptions,
 ): void {
   const body = completionBody(options);
@@ -31,11 +32,14 @@ export function completionsRoute(
   };
   app.withTypeProvider<ZodTypeProvider>().post("/v1/completions", { schema }, async (request, reply) => {
     const asked = request.body;
-    const card = findModel(ports.models, asked.model);
     const context = { id: request.id, randomSeed: ports.randomSeed, generationsMax: options.generationsMax };
-    const requests = completionRequests(asked, card, context);
+    const { decision, target } = await routeRequest({ request, reply }, ports, (model) =>
+      completionRequests(asked, model, context),
+    );
+    const requests = completionRequests(asked, target, context);
+    ports.routing.bind(requests, decision);
     const created = Math.floor(ports.clock.wall() / 1000);
-    const head = { id: `cmpl-${request.id}`, created, model: card.name };
+    const head = { id: `cmpl-${request.id}`, created, model: target.name };
     const { includeUsage } = readStreamOptions(asked);
     if (asked.stream) {
       const chunks = completionChunks(head, {

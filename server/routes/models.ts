@@ -7,17 +7,29 @@ import { WeirError } from "../../engine/core/errors.ts";
 import type { ModelDirectory } from "../../engine/core/generator.ts";
 import type { ModelCard } from "../../engine/core/model.ts";
 import { CHARACTERS_PER_TOKEN_MAX } from "../../engine/core/request.ts";
-import { modelBody } from "../openai-shape.ts";
+import { modelBody, remoteModelBody } from "../openai-shape.ts";
+import type { GatewayPorts } from "../ports.ts";
 import { errorResponses, modelListResponse, modelResponse } from "../schema/answers.ts";
 import { detokenizeBody, detokenizeResponse, tokenizeBody, tokenizeResponse } from "../schema/tokenize.ts";
 import { findModel } from "./requests.ts";
 
-export function modelRoutes(app: FastifyInstance, models: ModelDirectory): void {
+export function modelRoutes(
+  app: FastifyInstance,
+  { models, routing, clock }: Pick<GatewayPorts, "models" | "routing" | "clock">,
+): void {
   const routes = app.withTypeProvider<ZodTypeProvider>();
+  // When another server made its models is not known: they are as old as this one's knowledge of them.
+  const since = Math.floor(clock.wall() / 1000);
   routes.get(
     "/v1/models",
     { schema: { summary: "List the models", tags: ["openai"], response: { 200: modelListResponse } } },
-    () => ({ object: "list" as const, data: models.list().map(modelBody) }),
+    () => ({
+      object: "list" as const,
+      data: [
+        ...models.list().map(modelBody),
+        ...routing.remoteModels().map((model) => remoteModelBody(model, since)),
+      ],
+    }),
   );
   routes.get(
     "/v1/models/*",
@@ -29,7 +41,13 @@ export function modelRoutes(app: FastifyInstance, models: ModelDirectory): void 
         response: { 200: modelResponse, ...errorResponses },
       },
     },
-    (request) => modelBody(findModel(models, request.params["*"])),
+    (request) => {
+      const id = request.params["*"];
+      const remote = routing.remoteModels().find((model) => model.id === id);
+      return remote !== undefined && models.find(id) === undefined
+        ? remoteModelBody(remote, since)
+        : modelBody(findModel(models, id));
+    },
   );
 }
 

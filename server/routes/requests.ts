@@ -19,6 +19,13 @@ export interface RequestContext {
   readonly generationsMax: number;
 }
 
+/** What the requests are for: an installed model, or one of another server, of which nothing more is known here. */
+export interface ModelTarget {
+  /** As clients may name it. */
+  readonly name: string;
+  readonly card: ModelCard | undefined;
+}
+
 export function findModel(models: ModelDirectory, name: string): ModelCard {
   const card = models.find(name);
   if (card !== undefined) return card;
@@ -35,7 +42,7 @@ export function findModel(models: ModelDirectory, name: string): ModelCard {
 /** In the order of the choices' indices: prompt 0's n choices first. */
 export function completionRequests(
   body: CompletionBody,
-  card: ModelCard,
+  target: ModelTarget,
   context: RequestContext,
 ): readonly GenerationRequest[] {
   if (body.best_of !== undefined && body.best_of !== body.n) {
@@ -50,9 +57,9 @@ export function completionRequests(
   if (body.min_tokens > body.max_tokens)
     throw refused("min_tokens", `it is more than max_tokens (${body.max_tokens})`);
   const prompts = body.prompt.map((prompt, index) =>
-    toPrompt(prompt, card, body.prompt.length > 1 ? index : undefined),
+    toPrompt(prompt, target.card, body.prompt.length > 1 ? index : undefined),
   );
-  return spread(prompts, body, card, context, {
+  return spread(prompts, body, target, context, {
     maxTokens: body.max_tokens,
     logprobs: body.logprobs,
     echo: body.echo || body.return_token_ids,
@@ -61,11 +68,11 @@ export function completionRequests(
 
 export function chatRequests(
   body: ChatBody,
-  card: ModelCard,
+  target: ModelTarget,
   context: RequestContext,
 ): readonly GenerationRequest[] {
-  if (!card.hasChatTemplate) {
-    throw refused("model", `'${card.name}' has no chat template; send its prompt to /v1/completions`);
+  if (target.card?.hasChatTemplate === false) {
+    throw refused("model", `'${target.name}' has no chat template; send its prompt to /v1/completions`);
   }
   if (body.top_logprobs !== undefined && !body.logprobs)
     throw refused("top_logprobs", "it needs logprobs: true");
@@ -75,7 +82,7 @@ export function chatRequests(
   }
   const messages = body.messages.map(toMessage);
   const tools = body.tool_choice === "auto" && body.tools.length > 0 ? { tools: body.tools } : {};
-  return spread([{ kind: "chat", messages, ...tools }], body, card, context, {
+  return spread([{ kind: "chat", messages, ...tools }], body, target, context, {
     maxTokens,
     logprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
     echo: body.return_token_ids,
@@ -106,7 +113,7 @@ interface Shape {
 function spread(
   prompts: readonly Prompt[],
   body: SharedBody,
-  card: ModelCard,
+  { name, card }: ModelTarget,
   context: RequestContext,
   shape: Shape,
 ): readonly GenerationRequest[] {
@@ -128,7 +135,7 @@ function spread(
     Array.from({ length: body.n }, (_, i) => ({
       id: context.id,
       choice: p * body.n + i,
-      model: card.name,
+      model: name,
       prompt,
       sampling: { ...sampling, seed: seedOf(i) },
       ...shape,
@@ -142,7 +149,7 @@ function spread(
   );
 }
 
-function toSampling(body: SharedBody, card: ModelCard): Omit<Sampling, "seed"> {
+function toSampling(body: SharedBody, card: ModelCard | undefined): Omit<Sampling, "seed"> {
   return {
     temperature: body.temperature,
     topP: Math.max(body.top_p, TOP_P_MIN), // OpenAI allows 0, which leaves the most likely token
@@ -161,15 +168,17 @@ function toSampling(body: SharedBody, card: ModelCard): Omit<Sampling, "seed"> {
 /** OpenAI's seeds are 64-bit and may be negative; ours are whole numbers in [0, 2^53). */
 const seedNumber = (seed: number): number => Number(BigInt.asUintN(53, BigInt(seed)));
 
-function inVocabulary(id: number, card: ModelCard, param: string) {
+/** Another server's vocabulary is its own matter. */
+function inVocabulary(id: number, card: ModelCard | undefined, param: string) {
+  if (card === undefined) return tokenId(id);
   const { vocabSize } = card.geometry;
   if (id >= 0 && id < vocabSize) return tokenId(id);
   throw refused(param, `not a token of '${card.name}', whose ids are 0 to ${vocabSize - 1}`);
 }
 
-function toPrompt(prompt: CompletionPrompt, card: ModelCard, index: number | undefined): Prompt {
+function toPrompt(prompt: CompletionPrompt, card: ModelCard | undefined, index: number | undefined): Prompt {
   if (prompt.kind === "text") return prompt;
-  const { vocabSize } = card.geometry;
+  const vocabSize = card?.geometry.vocabSize ?? Number.POSITIVE_INFINITY;
   const wrong = prompt.tokens.findIndex((id) => id >= vocabSize);
   if (wrong >= 0)
     inVocabulary(vocabSize, card, ["prompt", ...(index === undefined ? [] : [index]), wrong].join("."));

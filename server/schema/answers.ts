@@ -1,5 +1,8 @@
 /** What the answers look like, for /docs only: answers are built in openai-shape.ts and not checked again on their way. */
 import { z } from "zod";
+import { DATA_CLASSES } from "../../engine/core/data-class.ts";
+
+const zone = z.enum(["onprem", "cloud"]);
 
 const finishReason = z.enum(["stop", "length", "tool_calls", "content_filter"]);
 
@@ -102,19 +105,40 @@ export const modelResponse = z.object({
   object: z.literal("model"),
   created: z.int(),
   owned_by: z.string(),
-  meta: z.object({
-    n_vocab: z.int(),
-    context_length: z.int().describe("Prompt and answer together, in tokens."),
-    n_embd: z.int(),
-    n_layer: z.int(),
-    size: z.int().describe("Weights and graph on disk, in bytes."),
-    weights: z.string(),
-    kv: z.string(),
-    has_chat_template: z.boolean(),
-  }),
+  meta: z.union([
+    z.object({
+      n_vocab: z.int(),
+      context_length: z.int().describe("Prompt and answer together, in tokens."),
+      n_embd: z.int(),
+      n_layer: z.int(),
+      size: z.int().describe("Weights and graph on disk, in bytes."),
+      weights: z.string(),
+      kv: z.string(),
+      has_chat_template: z.boolean(),
+    }),
+    z.object({ backend: z.string(), zone }).describe("Of a model of another server."),
+  ]),
 });
 
 export const modelListResponse = z.object({ object: z.literal("list"), data: z.array(modelResponse) });
+
+const dataClass = z.enum(DATA_CLASSES);
+
+export const explainResponse = z.object({
+  class: dataClass,
+  zone,
+  action: z.enum(["serve", "refuse"]),
+  backend: z.string().nullable(),
+  evidence: z.array(
+    z.object({
+      rule: z.string(),
+      class: dataClass,
+      where: z.string().describe("JSON Pointer into the body; empty for the whole."),
+    }),
+  ),
+  policy: z.string().describe("SHA-256 of the policy, hex."),
+  confidence: z.number().min(0).max(1),
+});
 
 export const healthResponse = z.object({
   status: z.literal("ok"),

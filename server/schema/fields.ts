@@ -20,7 +20,12 @@ export const streamOptions = z.object({
 });
 
 export const sharedFields = (bounds: { readonly choicesMax: number }) => ({
-  model: z.string().min(1).max(256).describe("A name from /v1/models."),
+  model: z
+    .string()
+    .min(1)
+    .max(256)
+    .default("auto")
+    .describe("A name from /v1/models, local/NAME, BACKEND/NAME, an alias, or auto: the server chooses."),
   temperature: z.number().min(0).max(2).default(1).describe("0 = always the most likely token."),
   top_p: z.number().min(0).max(1).default(1),
   n: z.int().min(1).max(bounds.choicesMax).default(1).describe("Answers per prompt."),

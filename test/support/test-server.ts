@@ -5,6 +5,7 @@ import { createMetrics } from "../../engine/metering/metrics.ts";
 import { buildApp } from "../../server/app.ts";
 import { createLogger } from "../../server/plugins/logger.ts";
 import { type GatewayOptions, type GatewayPorts, type Readiness, unlimited } from "../../server/ports.ts";
+import { houseRouting } from "./routing.ts";
 import { ScriptedGenerator } from "./scripted-generator.ts";
 
 const testOptions: GatewayOptions = {
@@ -55,13 +56,15 @@ export async function startTestServer(setup: TestServerSetup = {}): Promise<Test
       slots: 4,
       slotTokens: 2048,
     }));
+  const house = houseRouting(generator, generator);
   const app = await buildApp(
     {
-      generator,
+      generator: house.generator,
+      routing: house.routing,
       models: generator,
       clock,
       metrics: createMetrics(
-        { clock, laneStats, ready: () => state.readiness.kind === "ready" },
+        { clock, laneStats, ready: () => state.readiness.kind === "ready", backends: () => [] },
         { version: "0.0.0" },
       ),
       readiness: () => state.readiness,

@@ -21,6 +21,12 @@ export const FOLDERS: readonly FolderRule[] = [
   { folder: "engine/core", house: [], packages: [], node: "none" },
   { folder: "engine/scheduler", house: ["engine/core"], packages: [], node: "none" },
   { folder: "engine/routing", house: ["engine/core"], packages: ["libphonenumber-js"], node: "any" },
+  {
+    folder: "engine/screening",
+    house: ["engine/core", "engine/routing"],
+    packages: ["piscina"],
+    node: "any",
+  },
   { folder: "engine/worker", house: ["engine/core"], packages: ["koffi", "onnxruntime-node"], node: "any" },
   {
     folder: "engine/lanes",
@@ -59,9 +65,14 @@ export const FOLDERS: readonly FolderRule[] = [
     node: "any",
   },
   // Where everything is put together, once, and the commands.
-  ...["server/compose.ts", "server/model-shelf.ts", "server/model-tools.ts", "server/resident.ts"].map(
-    seesAll,
-  ),
+  ...[
+    "server/compose.ts",
+    "server/backends.ts",
+    "server/routing.ts",
+    "server/model-shelf.ts",
+    "server/model-tools.ts",
+    "server/resident.ts",
+  ].map(seesAll),
   ...["server/main.ts", "server/cli.ts", "server/cli"].map(seesAll),
   ...["bench", "scripts", "test"].map(seesAll),
 ];
@@ -92,13 +103,18 @@ export const PLACES: readonly PlaceRule[] = [
   {
     what: "piscina (starting threads)",
     packages: ["piscina"],
-    allowed: ["engine/lanes"],
+    allowed: ["engine/lanes", "engine/screening/threads.ts"],
     instead: "take a Lane, or work to be done elsewhere, as an argument",
   },
   {
     what: "being a thread",
     packages: ["node:worker_threads"],
-    allowed: ["engine/lanes", "engine/worker", "models/tokenizer/encode.worker.ts"],
+    allowed: [
+      "engine/lanes",
+      "engine/worker",
+      "engine/screening/classify.worker.ts",
+      "models/tokenizer/encode.worker.ts",
+    ],
     instead: "write plain functions; only an entry (*.worker.ts) knows that it is a thread",
   },
   {

@@ -50,6 +50,7 @@ function setUp(backends: readonly Fake[], ports: Partial<RoutedPorts> = {}) {
     backends: new Map(backends.map((each) => [each.name, each])),
     inTurn: createFallback,
     pseudonymise: () => undefined,
+    keepInside: () => undefined,
     rememberAnswer: (caller, text, dataClass) => void remembered.push(`${caller} ${dataClass} ${text}`),
     ...ports,
   });
@@ -71,6 +72,7 @@ const decision = (changes: Partial<Extract<Route, { action: "serve" }>> = {}): D
     pinned: undefined,
     wanted: { kind: "auto" },
     targets: route.backends.map((name) => ({ backend: name, model: `${name}-model` })),
+    inside: [],
     evidence: [],
     confidence: 1,
     policy: "ab",
@@ -102,10 +104,10 @@ test("each backend is asked for its own model, and the one that answers is named
   const { generator } = setUp([a, b]);
   const request = remoteRequest();
   generator.bind([request], decision());
-  expect(generator.servedBy(request)).toBeUndefined();
+  expect(generator.outcome(request)).toBeUndefined();
   expect(await eventsOf(generator, request)).toEqual(answer("hi"));
   expect([a.asked[0]?.model, b.asked[0]?.model]).toEqual(["a-model", "b-model"]);
-  expect(generator.servedBy(request)).toBe("b");
+  expect(generator.outcome(request)).toMatchObject({ backend: "b", decision: { receipt: "1-ab" } });
 });
 
 test("the cloud's door hears the class of what a backend was handed, and of nothing else", async () => {
@@ -220,4 +222,26 @@ test("answers to personal and restricted requests are remembered, also where the
   for await (const event of generator.generate(left, AbortSignal.timeout(1000)))
     if (event.kind === "text") break;
   expect(remembered).toHaveLength(2);
+});
+
+describe("what the cloud's door refuses", () => {
+  const refused = new WeirError("egress_refused", "a doubt");
+
+  test("runs in the house where the router says so, by a decision of its own", async () => {
+    const [a, house] = [backend("a", "cloud", refused), backend("house", "onprem", answer("hi"))];
+    const inside = { ...decision({ zone: "onprem", backends: ["house"] }), receipt: "2-cd" };
+    const { generator } = setUp([a, house], { keepInside: () => inside });
+    const request = remoteRequest();
+    generator.bind([request], decision({ backends: ["a"] }));
+    expect(await eventsOf(generator, request)).toEqual(answer("hi"));
+    expect(generator.outcome(request)).toMatchObject({ backend: "house", decision: { receipt: "2-cd" } });
+    expect(a.asked).toHaveLength(1);
+  });
+
+  test("is refused to the client where it asked for that cloud", async () => {
+    const { generator } = setUp([backend("a", "cloud", refused)]);
+    const request = remoteRequest();
+    generator.bind([request], decision({ backends: ["a"] }));
+    await expect(eventsOf(generator, request)).rejects.toMatchObject({ code: "egress_refused" });
+  });
 });

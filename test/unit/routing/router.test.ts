@@ -216,6 +216,19 @@ describe("where it runs", () => {
     ]);
   });
 
+  test("what the cloud's door refuses is decided again, on record, and only where the client left the choice", async () => {
+    const { router, records } = setUp();
+    const decision = await router.decide(question(), "req-1");
+    expect(router.keepInside(decision)).toMatchObject({
+      route: { class: "public", zone: "onprem", backends: ["local"] },
+      targets: [{ backend: "local", model: "small" }],
+    });
+    expect(records[1]).toEqual({ ...records[0], zone: "onprem", backend: "local", rules: ["egress.doubt"] });
+    const named = await router.decide(question({ body: { model: "cloud/large", prompt: "x" } }), "req-2");
+    expect(router.keepInside(named)).toBeUndefined();
+    expect(records).toHaveLength(3);
+  });
+
   test("with the house down private data are refused, and by another policy all count as up", async () => {
     const { router } = setUp({
       class: "restricted",

@@ -37,7 +37,12 @@ const request: GenerationRequest = {
 function setUp(lanes: readonly LaneStats[] = []) {
   let now = 0;
   const metrics = createMetrics(
-    { clock: { now: () => now, wall: () => 0 }, laneStats: () => lanes, ready: () => false },
+    {
+      clock: { now: () => now, wall: () => 0 },
+      laneStats: () => lanes,
+      ready: () => false,
+      backends: () => [{ name: "azure", zone: "cloud", up: false }],
+    },
     { version: "1.2.3" },
   );
   const inner = new ScriptedGenerator();
@@ -141,4 +146,14 @@ test("lanes of one model are added up at scrape time, and models without lanes v
   expect(await value("weir_ready")).toBe(0);
   lanes.length = 0;
   expect(await metrics.text()).not.toContain('model_name="m"');
+});
+
+test("decisions, what could not be classified, and backends that are not asked", async () => {
+  const { metrics, value } = setUp();
+  metrics.routed({ class: "restricted", zone: "onprem", action: "serve", elapsedMs: 2 });
+  metrics.classifyFailed("timeout");
+  expect(await value('weir_route_decisions_total{class="restricted",zone="onprem",action="serve"}')).toBe(1);
+  expect(await value("weir_route_duration_seconds_sum")).toBe(0.002);
+  expect(await value('weir_classify_faults_total{fault="timeout"}')).toBe(1);
+  expect(await value('weir_backend_up{backend="azure",zone="cloud"}')).toBe(0);
 });

@@ -9,6 +9,7 @@ import { parseBody } from "../../../server/schema/parse.ts";
 import { scriptedCard } from "../../support/scripted-generator.ts";
 
 const card = scriptedCard("m");
+const target = { name: card.name, card };
 const bounds = { choicesMax: 8, promptsMax: 4, messagesMax: 10 };
 let seeds = 100;
 const context = {
@@ -20,10 +21,14 @@ const context = {
   generationsMax: 8,
 };
 const completion = (body: object) =>
-  completionRequests(parseBody(completionBody(bounds), { model: "m", prompt: "a", ...body }), card, context);
+  completionRequests(
+    parseBody(completionBody(bounds), { model: "m", prompt: "a", ...body }),
+    target,
+    context,
+  );
 const chat = (body: object) => {
   const messages = [{ role: "user", content: "a" }];
-  return chatRequests(parseBody(chatBody(bounds), { model: "m", messages, ...body }), card, context);
+  return chatRequests(parseBody(chatBody(bounds), { model: "m", messages, ...body }), target, context);
 };
 
 test("OpenAI's defaults hold: 16 tokens for a completion, no bound for a chat, temperature 1", () => {
@@ -97,7 +102,7 @@ test("text parts are joined, old function messages become tool messages, tools r
 test("a model without a chat template refuses a chat and says where to go", () => {
   const plain = scriptedCard("plain", { hasChatTemplate: false });
   const body = parseBody(chatBody(bounds), { model: "plain", messages: [{ role: "user", content: "a" }] });
-  expect(() => chatRequests(body, plain, context)).toThrow(
+  expect(() => chatRequests(body, { name: "plain", card: plain }, context)).toThrow(
     /no chat template; send its prompt to \/v1\/completions/,
   );
 });

@@ -1,0 +1,208 @@
+/** Puts the router together: classifier, policy, pins, receipts, backends. What it needs and cannot have stops the start. */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createFallback } from "../engine/cloud/fallback.ts";
+import type { Clock } from "../engine/core/clock.ts";
+import type { Zone } from "../engine/core/policy.ts";
+import type { GenerationRequest } from "../engine/core/request.ts";
+import { ReceiptLog } from "../engine/receipts/receipt-log.ts";
+import { receiptId } from "../engine/receipts/record.ts";
+import { LOCAL } from "../engine/routing/model-names.ts";
+import { openPins } from "../engine/routing/pins.ts";
+import { pseudonymise } from "../engine/routing/pseudonyms.ts";
+import { type RoutedBackend, RoutedGenerator } from "../engine/routing/routed.ts";
+import { type KnownBackend, Router, type RouterPorts } from "../engine/routing/router.ts";
+import {
+  createScreener,
+  type Screener,
+  type ScreenerOptions,
+  type ScreenerPorts,
+  type ScreeningFault,
+} from "../engine/screening/screener.ts";
+import { type BackendPorts, openBackends } from "./backends.ts";
+import type { Config } from "./config.ts";
+import { PolicyStore } from "./policy/policy-store.ts";
+import type { Explain } from "./policy/probes.ts";
+import type { Routing } from "./ports.ts";
+import { drafter } from "./routes/draft.ts";
+
+export interface RoutingLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface RoutingPorts extends Pick<BackendPorts, "clock" | "chance" | "resolve"> {
+  readonly log: RoutingLog;
+  /** The engine of this process. */
+  readonly local: RouterPorts["local"] & { readonly generator: RoutedBackend };
+  /** Instead of the usual ones: the size of a table of pins; bounds of the classifier, its model, its thread. */
+  readonly pinTableBytes?: number;
+  readonly screening?: Partial<ScreenerOptions> & ScreenerPorts;
+  /** Told of each request that could not be classified. */
+  readonly onFault: (fault: ScreeningFault) => void;
+}
+
+export interface BackendState {
+  readonly name: string;
+  readonly zone: Zone;
+  readonly up: boolean;
+}
+
+export interface OpenedRouting {
+  readonly routing: Routing;
+  /** Serves what `routing` was asked about. */
+  readonly generator: RoutedGenerator;
+  /** All but this process's own engine. */
+  backends(): readonly BackendState[];
+  /** Reads the policy again. */
+  reload(): void;
+  close(): Promise<void>;
+}
+
+export const TOPIC_MODEL = join(import.meta.dirname, "..", "engine", "routing", "topic-model.bin");
+
+/** Bodies above this go to a thread: below, classifying takes less than a few milliseconds of the main one. */
+const INLINE_CHARACTERS_MAX = 16_384;
+/** Heap of the thread that reads large bodies, in MiB, and how many may wait for it. */
+const SCREENING_MEMORY_MB = 512;
+const SCREENING_QUEUE_MAX = 64;
+
+/** Rejects with PolicyError, ConfigError or ReceiptLogError, and with the system's errors where state cannot be kept. */
+export async function openRouting(config: Config, ports: RoutingPorts): Promise<OpenedRouting> {
+  const { clock, log, local } = ports;
+  const screener = openScreener(config, { onFault: ports.onFault, ...ports.screening });
+  const pins = openPins({
+    folder: config.pinsFolder,
+    onFull: (share) => log.warn({ share }, FULL_PINS),
+    ...(ports.pinTableBytes === undefined ? {} : { tableBytes: ports.pinTableBytes }),
+  });
+  const receipts = openReceipts(config, clock);
+  // They ask each other: the doors ask what was decided, the decided ask the policy, the policy's probes ask the router.
+  const parts: { generator?: RoutedGenerator; router?: Router; policy?: PolicyStore } = {};
+  const backends = openBackends(config, {
+    ...ports,
+    judge: async (request) => parts.generator?.classOf(request) ?? "restricted",
+    scan: (bytes) => screener.judgeBytes(bytes),
+  });
+  const generator = new RoutedGenerator({
+    backends: new Map([...backends.generators, [LOCAL, local.generator]]),
+    inTurn: createFallback,
+    pseudonymise,
+    keepInside: (decision) => parts.router?.keepInside(decision),
+    rememberAnswer: (caller, text, dataClass) => pins.rememberAnswer(caller, text, dataClass),
+  });
+  parts.generator = generator;
+  const router = new Router({
+    policy: () => {
+      if (parts.policy === undefined) throw new Error("no policy is in force yet");
+      return parts.policy.current.policy;
+    },
+    classify: (body, declared, bytes) => screener.classify(body, declared, bytes),
+    backends: backends.known,
+    local,
+    aliases: config.models.aliases,
+    pins,
+    isReleasable: (requests) => isReleasable(requests, screener),
+    record: (decision) => receiptId(receipts.log.append(decision)),
+    topicModel: createHash("sha256").update(readFileSync(TOPIC_MODEL)).digest("hex"),
+  });
+  parts.router = router;
+  const draft = drafter(config.server);
+  parts.policy = await PolicyStore.open({
+    file: config.routing.policyFile,
+    explain: explainWith(router, draft),
+    log,
+  });
+  parts.policy.watch();
+  void screener.warm();
+  return {
+    routing: joinRouting(router, generator, backends.known),
+    generator,
+    backends: () => backends.known.map(({ name, zone, isUp }) => ({ name, zone, up: isUp() })),
+    reload: () => void parts.policy?.reload(),
+    close: async () => {
+      parts.policy?.close();
+      await screener.close();
+      await backends.close();
+      pins.close();
+      receipts.close();
+    },
+  };
+}
+
+const FULL_PINS =
+  "so many conversations are remembered as private that more than one in a hundred others is taken for one; " +
+  "they stay in the house. Remove the pins folder while weir is stopped to forget all of them";
+
+export const openScreener = (
+  { routing }: Pick<Config, "routing">,
+  changes: Partial<ScreenerOptions> & ScreenerPorts = {},
+): Screener =>
+  createScreener(
+    {
+      topicModel: TOPIC_MODEL,
+      inlineCharactersMax: INLINE_CHARACTERS_MAX,
+      timeoutMs: routing.classifyTimeoutMs,
+      memoryMb: SCREENING_MEMORY_MB,
+      queueMax: SCREENING_QUEUE_MAX,
+      ...changes,
+    },
+    changes,
+  );
+
+/** The router as the gateway sees it. */
+export const joinRouting = (
+  router: Router,
+  generator: RoutedGenerator,
+  backends: readonly KnownBackend[],
+): Routing => ({
+  judge: (question) => router.judge(question),
+  decide: (question, requestId) => router.decide(question, requestId),
+  bind: (requests, decision) => generator.bind(requests, decision),
+  outcome: (request) => generator.outcome(request),
+  remoteModels: () =>
+    backends.flatMap(({ name, zone, models }) =>
+      models.map((model) => ({ id: `${name}/${model}`, backend: name, zone })),
+    ),
+});
+
+/** What a policy's probes are asked by. Its key is a key's policy, and nobody has asked before. */
+export const explainWith =
+  (router: Router, draft: (body: object) => readonly GenerationRequest[]): Explain =>
+  async ({ body, key, agent, label, source }, policy) => {
+    const caller = { id: "(probe)", name: "(probe)", policy: key, classFloor: "public" as const, models: [] };
+    const bytes = Buffer.byteLength(JSON.stringify(body));
+    const question = { caller, label, source, agent, body, bytes, draft: () => draft(body) };
+    const { route, evidence } = await router.judge(question, { policy });
+    const { class: dataClass, zone, action } = route;
+    return { class: dataClass, zone, action, rules: [...new Set(evidence.map(({ rule }) => rule))] };
+  };
+
+/** Whether what would leave, names and numbers replaced, is public by itself. */
+async function isReleasable(requests: readonly GenerationRequest[], screener: Screener): Promise<boolean> {
+  for (const request of requests) {
+    const hidden = pseudonymise(request);
+    if (hidden === undefined) return false;
+    const bytes = Buffer.from(JSON.stringify(hidden.request.prompt));
+    if ((await screener.judgeBytes(bytes)) !== "public") return false;
+  }
+  return requests.length > 0;
+}
+
+function openReceipts(config: Config, clock: Clock): { readonly log: ReceiptLog; close(): void } {
+  const log = new ReceiptLog({
+    folder: config.receiptsFolder,
+    fileBytesMax: config.receipts.fileBytesMax,
+    now: () => new Date(clock.wall()).toISOString(),
+  });
+  const timer = setInterval(() => log.sync(), config.receipts.syncMs).unref();
+  return {
+    log,
+    close: () => {
+      clearInterval(timer);
+      log.close();
+    },
+  };
+}

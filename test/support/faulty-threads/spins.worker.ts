@@ -1,0 +1,4 @@
+/** A screening thread that never comes to an end. */
+export default function handle(): never {
+  for (;;);
+}
