@@ -1,10 +1,19 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { takeLock } from "../../../models/lock.ts";
 import { parseKeysFile } from "../../../server/keys/keys-file.ts";
-import { liveEntries, readStore, storeFile } from "../../../server/keys/store.ts";
+import {
+  liveEntries,
+  lockOf,
+  readStore,
+  type StoredKey,
+  storeFile,
+  writeStore,
+} from "../../../server/keys/store.ts";
 import { type KeyEntry, KeyTable } from "../../../server/keys/verifier.ts";
 import { freshHome, weir } from "../../support/commands.ts";
 import { runWeir } from "../../support/served.ts";
+import { storedKey } from "../../support/stored-keys.ts";
 
 let home: string;
 const saved = { ...process.env };
@@ -163,17 +172,20 @@ describe("weir keys", () => {
     });
   });
 
-  test("commands at the same time lose none of each other's changes", async () => {
+  test("a command waits for another one's change, and loses nothing of it", async () => {
     await create("--name", "old");
-    const names = Array.from({ length: 8 }, (_, index) => `key ${index}`);
-    const run = (...args: string[]) => runWeir(home, "keys", ...args);
-    const [one, two] = [run("create", "--name", "process one"), run("revoke", "old")];
-    const results = await Promise.all([...names.map((name) => create("--name", name)), one, two]);
-    expect(results.map(({ code }) => code)).toEqual(results.map(() => 0));
+    const store = storeFile(home);
+    takeLock(lockOf(store), "the API keys", { now: () => performance.now(), wall: () => Date.now() });
+    const waiting = [create("--name", "mine"), runWeir(home, "keys", "revoke", "old")] as const;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const [old] = readStore(store);
+    writeStore(store, [old as StoredKey, storedKey(1, { name: "theirs" })]);
+    rmSync(lockOf(store));
+    expect((await Promise.all(waiting)).map(({ code }) => code)).toEqual([0, 0]);
     const keys = (await listed()) as { name: string; revoked_at: string | null }[];
-    expect(keys.map(({ name }) => name).sort()).toEqual([...names, "old", "process one"].sort());
-    expect(keys.find(({ name }) => name === "old")?.revoked_at).not.toBeNull();
-    expect(existsSync(`${storeFile(home)}.lock`)).toBe(false);
+    expect(keys.map(({ name }) => name)).toEqual(["old", "theirs", "mine"]);
+    expect(keys[0]?.revoked_at).not.toBeNull();
+    expect(existsSync(lockOf(store))).toBe(false);
   });
 
   test("a broken store is named and left as it is", async () => {
