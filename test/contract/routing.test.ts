@@ -24,7 +24,7 @@ const start = (setup: RoutedServerSetup = {}, changes: object = {}): Promise<Rou
 
 const PUBLIC = "What is the capital of Norway?";
 const PRIVATE =
-  "Li Na, resident id 11010519491231002X, was given a written warning and earns 18,000 yuan a month.";
+  "CANARYLina, resident id 11010519491231002X, was given a written warning and earns 18,000 yuan a month.";
 const chat = (content: string, more: object = {}) => ({ messages: [{ role: "user", content }], ...more });
 const ask = (place: RoutedServer, body: object, headers: Record<string, string> = {}) =>
   send(`${place.url}/v1/chat/completions`, body, { headers });
@@ -283,7 +283,7 @@ describe("POST /v1/route/explain", () => {
       where: "/messages/0/content",
     });
     expect(answer.json.policy).toMatch(/^[0-9a-f]{64}$/);
-    expect(answer.text).not.toMatch(/Li Na|11010519|18,000/);
+    expect(answer.text).not.toMatch(/CANARYLina|11010519|18,000/);
     expect(Object.keys(answer.json)).toEqual([
       "class",
       "zone",
@@ -355,7 +355,7 @@ describe("receipts", () => {
     await using place = await start();
     await ask(place, chat(PRIVATE));
     await ask(place, chat(PRIVATE, { model: "double/large" }));
-    await ask(place, chat(PRIVATE, { stream: true, metadata: { note: "Li Na" } }));
+    await ask(place, chat(PRIVATE, { stream: true, metadata: { note: "CANARYLina" } }));
     const metrics = await send(`${place.url}/metrics`);
     const written = [
       metrics.text,
@@ -366,7 +366,7 @@ describe("receipts", () => {
         .map((entry) => readFileSync(join(entry.parentPath, entry.name), "latin1")),
     ].join("\n");
     expect(written.length).toBeGreaterThan(1000);
-    for (const canary of ["11010519491231002X", "Li Na", "written warning", "18,000"])
+    for (const canary of ["11010519491231002X", "CANARYLina", "written warning", "18,000"])
       expect(written.includes(canary), canary).toBe(false);
   });
 });

@@ -6,6 +6,7 @@ import { stringify } from "yaml";
 import { type Config, loadConfig } from "../../server/config.ts";
 import type { GatewayPorts } from "../../server/ports.ts";
 import { type OpenedRouting, openRouting, type RoutingPorts } from "../../server/routing.ts";
+import { scanFolder, scanTexts } from "./canary.ts";
 import { ScriptedGenerator, scriptedCard } from "./scripted-generator.ts";
 import { startTestServer, type TestServer } from "./test-server.ts";
 
@@ -98,8 +99,12 @@ export async function startRoutedServer(setup: RoutedServerSetup = {}): Promise<
     home,
     log,
     async [Symbol.asyncDispose]() {
+      const metrics = await server.metrics();
       await server[Symbol.asyncDispose]();
       await opened.close();
+      scanTexts("a metric", [metrics]);
+      scanTexts("the router's log", log);
+      scanFolder(home, ["policy.yaml", "weir.yaml"]);
       if (setup.home === undefined) rmSync(home, { recursive: true, force: true });
     },
   };

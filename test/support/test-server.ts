@@ -5,6 +5,7 @@ import { createMetrics } from "../../engine/metering/metrics.ts";
 import { buildApp } from "../../server/app.ts";
 import { createLogger } from "../../server/plugins/logger.ts";
 import { type GatewayOptions, type GatewayPorts, type Readiness, unlimited } from "../../server/ports.ts";
+import { scanTexts } from "./canary.ts";
 import { houseRouting } from "./routing.ts";
 import { ScriptedGenerator } from "./scripted-generator.ts";
 
@@ -32,6 +33,8 @@ export interface TestServer {
   /** Log lines so far. */
   readonly log: readonly string[];
   readiness: Readiness;
+  /** As /metrics has them. */
+  metrics(): Promise<string>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -86,6 +89,7 @@ export async function startTestServer(setup: TestServerSetup = {}): Promise<Test
     baseUrl: `http://127.0.0.1:${port}`,
     generator,
     log,
+    metrics: async () => (await app.inject({ url: "/metrics", headers: { host: "localhost" } })).body,
     get readiness() {
       return state.readiness;
     },
@@ -95,6 +99,7 @@ export async function startTestServer(setup: TestServerSetup = {}): Promise<Test
     async [Symbol.asyncDispose]() {
       app.server.closeAllConnections();
       await app.close();
+      scanTexts("the log", log);
     },
   };
 }
