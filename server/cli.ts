@@ -9,6 +9,7 @@ import type { Clock } from "../engine/core/clock.ts";
 import { type ExitCode, endingOf } from "./cli/failure.ts";
 import { addKeys } from "./cli/key-commands.ts";
 import type { ImportFlags } from "./cli/models.ts";
+import { addPolicy } from "./cli/policy-commands.ts";
 import { addReceipts } from "./cli/receipt-commands.ts";
 import { type ConfigFlags, withConfig } from "./cli/settings.ts";
 import type { Terminal } from "./cli/terminal.ts";
@@ -57,6 +58,7 @@ function buildProgram(argv: readonly string[], ports: CliPorts, finish: (code: n
   addServe(program, argv, ports, version, finish);
   addModels(program, ports, finish);
   addKeys(program, ports, finish);
+  addPolicy(program, ports, finish);
   addReceipts(program, ports, finish);
   addConfig(program, ports, finish);
   return program;

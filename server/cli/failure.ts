@@ -21,8 +21,12 @@ const EXPECTED = new Set([
   "ModelFileError",
   "HubError",
   "KeyStoreError",
+  "PolicyError",
+  "ReceiptLogError",
   "WeirError",
 ]);
+/** Of these, what says that somebody wrote something wrong: starting again would not help. */
+const WRITTEN_WRONGLY = new Set(["ConfigError", "PolicyError"]);
 
 export interface Ending {
   readonly exitCode: ExitCode;
@@ -32,7 +36,7 @@ export interface Ending {
 export function endingOf(error: unknown, debug: boolean): Ending {
   const failure = error instanceof Error ? error : new Error(String(error));
   const exitCode =
-    failure instanceof CommandFailure ? failure.exitCode : failure.name === "ConfigError" ? 2 : 1;
+    failure instanceof CommandFailure ? failure.exitCode : WRITTEN_WRONGLY.has(failure.name) ? 2 : 1;
   const lines = failure.message.split("\n").map((line) => `weir: ${line}`);
   if (debug) return { exitCode, lines: [...lines, failure.stack ?? "", ...causes(failure)] };
   const code = (failure as NodeJS.ErrnoException).code;

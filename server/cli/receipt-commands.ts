@@ -12,7 +12,10 @@ export function addReceipts(
 ): void {
   const receipts = program.command("receipts").description("Signed records of where requests ran.");
   const commands = () => import("./receipts.ts");
-  const key = ["--key <file>", "the server's public key (default: receipts.pub.pem beside the receipts)"] as const;
+  const key = [
+    "--key <file>",
+    "the server's public key (default: receipts.pub.pem beside the receipts)",
+  ] as const;
   withConfig(
     receipts
       .command("verify")

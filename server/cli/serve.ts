@@ -6,6 +6,7 @@ import type { Composed } from "../compose.ts";
 import { isLoopback, keySources, startProblems } from "../config/exposure.ts";
 import { secretProblems } from "../config/secrets.ts";
 import { type Config, ConfigError, formatProblem, inspectConfig } from "../config.ts";
+import { onHangUp, watchTerminal } from "../hang-up.ts";
 import { ownCommand } from "../own-command.ts";
 import type { ReadyMessage } from "../supervisor.ts";
 import { CommandFailure, type ExitCode } from "./failure.ts";
@@ -36,10 +37,12 @@ export async function serve({
   version,
 }: ServeOptions): Promise<ExitCode> {
   const startedMs = clock.now();
-  const stopped = untilStopped(supervised);
+  const reloads = new LateReloads();
+  const stopped = untilStopped(supervised, () => reloads.ask());
   const config = await startConfig(flags, terminal);
   const { compose } = await import("../compose.ts");
   const composed = await compose(config, { clock, version });
+  reloads.answerWith(() => composed.reload());
   const { host, port } = config.server;
   try {
     await composed.app.listen({ host, port });
@@ -82,11 +85,27 @@ async function startConfig(flags: ConfigFlags, terminal: Terminal): Promise<Conf
   return config;
 }
 
+/** A wish to reload may come before there is anything to reload; what was read until then may be old. */
+class LateReloads {
+  #asked = false;
+  #reload: (() => void) | undefined;
+
+  ask(): void {
+    this.#asked = true;
+    this.#reload?.();
+  }
+
+  answerWith(reload: () => void): void {
+    this.#reload = reload;
+    if (this.#asked) reload();
+  }
+}
+
 /**
- * Resolves at the first SIGTERM or SIGINT, or when the supervisor is gone. Under a supervisor more signals change nothing
+ * Resolves at the first SIGTERM or SIGINT, or when the supervisor or the terminal is gone. Under a supervisor more signals change nothing
  * (Ctrl-C reaches both processes, and the supervisor decides when patience ends); alone, a second one ends at once.
  */
-function untilStopped(supervised: boolean): Promise<void> {
+function untilStopped(supervised: boolean, reload: () => void): Promise<void> {
   return new Promise((resolve) => {
     let asked = false;
     const stop = (): void => {
@@ -94,7 +113,12 @@ function untilStopped(supervised: boolean): Promise<void> {
       asked = true;
       resolve();
     };
-    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, stop);
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, stop);
+    // The supervisor has the terminal, and says by another signal when it is gone.
+    const hungUp = (): void => {
+      if (!asked) stop();
+    };
+    process.on("SIGHUP", supervised ? reload : onHangUp(watchTerminal(), { reload, hungUp }));
     if (supervised) process.on("disconnect", stop);
   });
 }
