@@ -1,7 +1,7 @@
 # weir in a container: production packages only, not root, state in a volume.
-# It listens on all addresses, so it needs API keys and says so when it has none:
-#   docker run -p 8080:8080 -v weir:/var/lib/weir -v "$PWD/keys.txt:/etc/weir/keys.txt:ro" \
-#     -e WEIR_API_KEYS_FILE=/etc/weir/keys.txt weir
+# It listens on all addresses, so it needs an API key, which is made once, and says so when it has none:
+#   KEY=$(docker run --rm -v weir:/var/lib/weir weir node server/main.ts keys create --name NAME)
+#   docker run -p 8080:8080 -v weir:/var/lib/weir weir
 
 FROM node:24-bookworm-slim AS packages
 WORKDIR /app

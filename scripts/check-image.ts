@@ -5,16 +5,7 @@
  *   npm run check:image
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import {
-  chmodSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
@@ -193,16 +184,15 @@ async function refusesWithoutKeys(stage: Stage): Promise<void> {
   const server = start(stage, stage.cmd, {});
   const code = await finished(server, START_MS_MAX, "refusing to start without keys");
   check(code !== 0, "without keys it does not start", server.output());
-  check(server.output().includes("WEIR_API_KEYS_FILE"), "and says how to give it keys", server.output());
+  check(server.output().includes("keys create"), "and says how to make one", server.output());
 }
 
-async function servesAndStops(stage: Stage, folder: string): Promise<void> {
-  const hash = start(stage, ["node", "server/main.ts", "keys", "hash"], {});
-  check((await finished(hash, START_MS_MAX, "keys hash")) === 0, "it makes a key", hash.output());
-  const keys = join(folder, "keys.txt");
-  writeFileSync(keys, hash.results(), { mode: 0o644 });
+async function servesAndStops(stage: Stage): Promise<void> {
+  const create = start(stage, ["node", "server/main.ts", "keys", "create", "--name", "image"], {});
+  check((await finished(create, START_MS_MAX, "keys create")) === 0, "it makes a key", create.output());
+  check(/^weir-\S+\n$/.test(create.results()), "and writes it alone to standard output", "");
 
-  const address = { HOST: "127.0.0.1", PORT: String(await freePort()), WEIR_API_KEYS_FILE: keys };
+  const address = { HOST: "127.0.0.1", PORT: String(await freePort()) };
   const server = start(stage, stage.cmd, address);
   const deadline = performance.now() + START_MS_MAX;
   let healthy = false;
@@ -222,7 +212,7 @@ try {
   const image = buildStages(parseDockerfile(readFileSync(join(project, "Dockerfile"), "utf8")), folder);
   check(image.user !== undefined && image.user !== 0, "the image's user is not root", "");
   await refusesWithoutKeys(image);
-  await servesAndStops(image, folder);
+  await servesAndStops(image);
   console.log("The Dockerfile's steps work. The image itself was not built.");
 } finally {
   rmSync(folder, { recursive: true, force: true });

@@ -1,5 +1,5 @@
 /** How a running weir starts, refuses to, crashes, comes back and ends: real processes, real signals. */
-import { existsSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -19,6 +19,8 @@ import {
 } from "../support/served.ts";
 
 const BACK_MS_MAX = 3_000;
+/** From a command's end until its key lets in, or no more. */
+const COUNTS_WITHIN_MS = 2_000;
 
 const home = temporaryHome();
 const tiny = (more: Partial<ServeSetup> = {}): ServeSetup => ({
@@ -152,6 +154,25 @@ describe("who may ask", () => {
     expect((await send(`${served.url}/v1/models`)).status).toBe(401);
     expect((await send(`${served.url}/health`)).status).toBe(200);
     expect(served.output).not.toContain(key);
+  });
+});
+
+describe("keys of the store", () => {
+  test("a server that has some asks for them and follows the commands while it runs", async () => {
+    const [first, second] = [await runWeir(home, "keys", "create", "--name", "first"), "second"];
+    const keyIn = (output: string): string => /^weir-\S+$/m.exec(output)?.[0] ?? "";
+    await using served = await serve(tiny());
+    const statusOf = async (key: string) =>
+      (await send(`${served.url}/v1/models`, undefined, { headers: { authorization: `Bearer ${key}` } }))
+        .status;
+    expect(served.output).toContain('-H "authorization: Bearer $WEIR_API_KEY"');
+    expect([await statusOf(keyIn(first.output)), await statusOf("weir-none")]).toEqual([200, 401]);
+    const made = keyIn((await runWeir(home, "keys", "create", "--name", second)).output);
+    await until(async () => (await statusOf(made)) === 200, COUNTS_WITHIN_MS);
+    for (const name of ["first", second]) expect((await runWeir(home, "keys", "revoke", name)).code).toBe(0);
+    await until(async () => (await statusOf(made)) === 401, COUNTS_WITHIN_MS);
+    expect(await statusOf(keyIn(first.output))).toBe(401);
+    rmSync(join(home, "keys.json"));
   });
 });
 

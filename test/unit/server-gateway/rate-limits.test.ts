@@ -38,6 +38,15 @@ test("a minute's worth passes at once, then one at a time as the minute goes by"
   refused(limits.admit(key, 0));
 });
 
+test("a share of a millisecond is waited for whole, and never adds up to a request too many", () => {
+  const clock = new FakeClock();
+  const limits = new RateLimits(clock);
+  for (let i = 0; i < 7; i += 1) leaseOf(limits.admit(limited(7), 0));
+  expect(refused(limits.admit(limited(7), 0)).retryAfterMs, "a seventh of a minute is 8571.4 ms").toBe(8572);
+  clock.advance(8571);
+  expect(refused(limits.admit(limited(7), 0)).retryAfterMs).toBe(1);
+});
+
 test("tokens are reserved at once and settled later: what was not used is there again, what was used more is owed", () => {
   const clock = new FakeClock();
   const limits = new RateLimits(clock);
