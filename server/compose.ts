@@ -15,6 +15,7 @@ import { storeFile } from "./keys/store.ts";
 import { ModelShelf } from "./model-shelf.ts";
 import { createLogger } from "./plugins/logger.ts";
 import { type Access, type Readiness, unlimited } from "./ports.ts";
+import { RateLimits } from "./rate-limits.ts";
 import { installResident } from "./resident.ts";
 import { type BackendState, openRouting } from "./routing.ts";
 
@@ -89,6 +90,7 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
     {
       generator: routed.generator,
       routing: routed.routing,
+      limits: new RateLimits(clock),
       models: host,
       clock,
       metrics,

@@ -9,6 +9,8 @@ import type { Zone } from "../engine/core/policy.ts";
 import type { GenerationRequest } from "../engine/core/request.ts";
 import type { Decision, Question, Verdict } from "../engine/core/route.ts";
 
+import type { RateLimits } from "./rate-limits.ts";
+
 export type Readiness =
   | { readonly kind: "ready" }
   /** `reason` is shown to clients: why not yet, or why no more. */
@@ -105,6 +107,8 @@ export interface GatewayPorts {
   /** Serves requests that `routing` was asked about, and no others. */
   readonly generator: Generator;
   readonly routing: Routing;
+  /** What each key may use in a minute. */
+  readonly limits: Pick<RateLimits, "admit">;
   readonly models: ModelDirectory;
   readonly clock: Clock;
   readonly metrics: GatewayMetrics;

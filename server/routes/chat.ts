@@ -10,10 +10,11 @@ import { type AnswerPorts, type CollectedChoice, collectAnswer, streamAnswer } f
 import { sumUsage } from "./generate.ts";
 import { chatRequests, readStreamOptions } from "./requests.ts";
 import { routeRequest } from "./routing.ts";
+import { spend } from "./spending.ts";
 
 export function chatRoute(
   app: FastifyInstance,
-  ports: Pick<GatewayPorts, "clock" | "randomSeed"> & AnswerPorts,
+  ports: Pick<GatewayPorts, "clock" | "limits" | "randomSeed"> & AnswerPorts,
   options: GatewayOptions,
 ): void {
   const body = chatBody(options);
@@ -25,6 +26,12 @@ export function chatRoute(
   };
   app.withTypeProvider<ZodTypeProvider>().post("/v1/chat/completions", { schema }, async (request, reply) => {
     const asked = request.body;
+    using spending = spend({ request, reply }, ports, {
+      prompts: 1,
+      n: asked.n,
+      maxTokens: asked.max_completion_tokens ?? asked.max_tokens,
+    });
+    const counted = { ...ports, generator: spending.watch(ports.generator) };
     const context = { id: request.id, randomSeed: ports.randomSeed, generationsMax: options.generationsMax };
     const { decision, target } = await routeRequest({ request, reply }, ports, (model) =>
       chatRequests(asked, model, context),
@@ -41,13 +48,13 @@ export function chatRoute(
         logprobs: asked.logprobs,
         tokenIds: asked.return_token_ids,
       });
-      return streamAnswer({ request, reply }, ports, options, {
+      return await streamAnswer({ request, reply }, counted, options, {
         requests,
         choicesPerPrompt: asked.n,
         chunks,
       });
     }
-    const { choices, usages } = await collectAnswer({ request, reply }, ports, requests);
+    const { choices, usages } = await collectAnswer({ request, reply }, counted, requests);
     const promptTokenIds = asked.return_token_ids ? (choices[0]?.prompt?.tokens ?? []) : undefined;
     const answer = chatAnswer(head, choices.map(shape(asked)), sumUsage(usages, asked.n), promptTokenIds);
     return reply.send(answer as never);

@@ -17,10 +17,11 @@ import { type AnswerPorts, type CollectedChoice, collectAnswer, streamAnswer } f
 import { sumUsage } from "./generate.ts";
 import { completionRequests, readStreamOptions } from "./requests.ts";
 import { routeRequest } from "./routing.ts";
+import { spend } from "./spending.ts";
 
 export function completionsRoute(
   app: FastifyInstance,
-  ports: Pick<GatewayPorts, "clock" | "randomSeed"> & AnswerPorts,
+  ports: Pick<GatewayPorts, "clock" | "limits" | "randomSeed"> & AnswerPorts,
   options: GatewayOptions,
 ): void {
   const body = completionBody(options);
@@ -32,6 +33,12 @@ export function completionsRoute(
   };
   app.withTypeProvider<ZodTypeProvider>().post("/v1/completions", { schema }, async (request, reply) => {
     const asked = request.body;
+    using spending = spend({ request, reply }, ports, {
+      prompts: asked.prompt.length,
+      n: asked.n,
+      maxTokens: asked.max_tokens,
+    });
+    const counted = { ...ports, generator: spending.watch(ports.generator) };
     const context = { id: request.id, randomSeed: ports.randomSeed, generationsMax: options.generationsMax };
     const { decision, target } = await routeRequest({ request, reply }, ports, (model) =>
       completionRequests(asked, model, context),
@@ -48,13 +55,13 @@ export function completionsRoute(
         tokenIds: asked.return_token_ids,
         echo: asked.echo,
       });
-      return streamAnswer({ request, reply }, ports, options, {
+      return await streamAnswer({ request, reply }, counted, options, {
         requests,
         choicesPerPrompt: asked.n,
         chunks,
       });
     }
-    const { choices, usages } = await collectAnswer({ request, reply }, ports, requests);
+    const { choices, usages } = await collectAnswer({ request, reply }, counted, requests);
     return reply.send(completionAnswer(head, choices.map(shape(asked)), sumUsage(usages, asked.n)) as never);
   });
 }

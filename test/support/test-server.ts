@@ -5,6 +5,7 @@ import { createMetrics } from "../../engine/metering/metrics.ts";
 import { buildApp } from "../../server/app.ts";
 import { createLogger } from "../../server/plugins/logger.ts";
 import { type GatewayOptions, type GatewayPorts, type Readiness, unlimited } from "../../server/ports.ts";
+import { RateLimits } from "../../server/rate-limits.ts";
 import { scanTexts } from "./canary.ts";
 import { houseRouting } from "./routing.ts";
 import { ScriptedGenerator } from "./scripted-generator.ts";
@@ -64,6 +65,7 @@ export async function startTestServer(setup: TestServerSetup = {}): Promise<Test
     {
       generator: house.generator,
       routing: house.routing,
+      limits: new RateLimits(clock),
       models: generator,
       clock,
       metrics: createMetrics(
