@@ -116,7 +116,7 @@ export async function openRouting(config: Config, ports: RoutingPorts): Promise<
     log,
   });
   parts.policy.watch();
-  void screener.warm();
+  await warmUp(screener);
   return {
     routing: joinRouting(router, generator, backends.known),
     generator,
@@ -151,6 +151,17 @@ export const openScreener = (
     },
     changes,
   );
+
+/** Code that has run a few times is ten times as fast: the first client should not be the one who waits for that. */
+async function warmUp(screener: Screener): Promise<void> {
+  void screener.warm();
+  for (let turn = 0; turn < WARM_UPS; turn += 1) {
+    const content = `${turn}. The river rises in the north, call 555-0${100 + turn} or write to info@example.org for a map.`;
+    await screener.classify({ messages: [{ role: "user", content }] }, [], content.length);
+  }
+}
+
+const WARM_UPS = 20;
 
 /** The router as the gateway sees it. */
 export const joinRouting = (
