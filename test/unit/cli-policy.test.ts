@@ -194,6 +194,24 @@ describe("replay", () => {
     expect(out).toContain("1 cannot be told");
   });
 
+  test("knows a model by each of its names", async () => {
+    write("weir.yaml", `models: { aliases: { best: openai/large } }\n${BACKENDS}`);
+    record(
+      ...["best", "openai/large", "other"].map((key) => ({
+        ...inCloud,
+        key,
+        wanted: { model: "large", backend: "openai" },
+      })),
+    );
+    const rules =
+      "best: { models: [best] }, openai/large: { models: [openai/large] }, other: { models: [small] }";
+    const file = write("new.yaml", `version: 1\nclasses: { public: { zone: cloud } }\nkeys: { ${rules} }\n`);
+    expect((await replay(file, "--list")).out).toContain(`would change 1 of 3`);
+    expect((await replay(file, "--list")).out).toContain(
+      `${ids[2]}  public cloud serve -> public cloud refuse`,
+    );
+  });
+
   test("a decision of the same policy stays, and one of the policy in force is not blamed for what was down", async () => {
     const down = { ...inCloud, action: "refuse", backend: null, zone: "cloud" } as const;
     const file = write("new.yaml", "version: 1\nclasses: { public: { zone: cloud } }\nkeys: { x: {} }\n");

@@ -2,6 +2,7 @@
 import {
   appendFileSync,
   copyFileSync,
+  linkSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -176,7 +177,12 @@ describe("verify", () => {
     expect(checked.records).toBeGreaterThanOrEqual(12 + files);
   });
 
-  test("reads lines of any length in little memory", async () => {
+  test("reads a file once that is closed, and so renamed, between being opened and being listed", async () => {
+    linkSync(at(LOG_NAME), at("receipts-000000000099.jsonl"));
+    expect(await verify(folder)).toMatchObject({ code: 0, err: "" });
+  });
+
+  test("names a line that is far too long for a receipt", async () => {
     writeFileSync(at(LOG_NAME), `${"x".repeat(3_000_000)}\n`, { flag: "a" });
     const { err } = await verify(at(LOG_NAME));
     expect(err).toMatch(/receipts\.jsonl:\d+: it is not a receipt/);
