@@ -65,6 +65,7 @@ const autoModel = ({ models }: Config, installed: readonly string[]): string =>
 /** As the router asks of text that would leave pseudonymised: whether what is left of it is public by itself. */
 function isReleasable(requests: readonly GenerationRequest[], topics: TopicModel): boolean {
   const outgoing = requests.map((request) => pseudonymise(request)?.request.prompt);
+  if (outgoing.length === 0) return false;
   return outgoing.every((prompt) => {
     if (prompt === undefined) return false;
     const bytes = Buffer.from(JSON.stringify(prompt));
