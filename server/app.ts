@@ -45,7 +45,7 @@ export async function buildApp(ports: GatewayPorts, options: GatewayOptions): Pr
     const measured = { ...ports, generator: ports.metrics.measure(ports.generator) };
     completionsRoute(work, measured, options);
     chatRoute(work, measured, options);
-    tokenizerRoutes(work, ports.models);
+    tokenizerRoutes(work, ports);
     done();
   });
   methods.refuse();

@@ -10,7 +10,7 @@ import { isLoopback, noKeys } from "./config/exposure.ts";
 import { gatewayOptions } from "./config/gateway-options.ts";
 import { type Config, ConfigError, type Problem } from "./config.ts";
 import { drainer } from "./drain.ts";
-import { type KeyRingLog, openKeyRing } from "./keys/key-ring.ts";
+import { type KeyRing, openKeyRing } from "./keys/key-ring.ts";
 import { storeFile } from "./keys/store.ts";
 import { ModelShelf } from "./model-shelf.ts";
 import { createLogger } from "./plugins/logger.ts";
@@ -23,8 +23,9 @@ export interface Composed {
   readonly app: FastifyInstance;
   /** Resolves when the default model is loaded; rejects where it cannot be. */
   readonly ready: Promise<void>;
-  readonly defaultModel: { readonly name: string; readonly hasChatTemplate: boolean };
-  /** Reads the policy again, as on SIGHUP. */
+  /** Undefined where only other servers answer. */
+  readonly defaultModel: { readonly name: string; readonly hasChatTemplate: boolean } | undefined;
+  /** Reads policy and keys again, as on SIGHUP. */
   reload(): void;
   /** Drains within the configured time, then closes everything. */
   close(): Promise<void>;
@@ -42,7 +43,8 @@ const CHANCES = 2 ** 32;
 const NO_MODEL: Problem = {
   where: "",
   path: "models.resident",
-  message: "is false, and no other model is installed; import one with `weir models import FILE --name NAME`",
+  message:
+    "is false, no other model is installed, and there are no backends; import one with `weir models import FILE --name NAME`",
 };
 
 export async function compose(config: Config, { clock, version }: ComposeOptions): Promise<Composed> {
@@ -86,6 +88,7 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
     },
   });
   backends = routed.backends;
+  const ring = openKeyRing({ store: storeFile(config.home), keysFile: config.keysFile }, logger);
   const app = await buildApp(
     {
       generator: routed.generator,
@@ -95,16 +98,16 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
       clock,
       metrics,
       readiness: () => readiness,
-      access: accessOf(config, logger),
+      access: accessOf(config, ring),
       newRequestId: () => `req-${randomUUID()}`,
       randomSeed: () => randomInt(SEED_MAX),
       logger,
     },
     gatewayOptions(config, version),
   );
-  const defaultModel = defaultName();
-  if (defaultModel === undefined) throw new ConfigError([NO_MODEL]);
-  const ready = host.warm(defaultModel).then(() => {
+  const name = defaultName();
+  if (name === undefined && Object.keys(config.backends).length === 0) throw new ConfigError([NO_MODEL]);
+  const ready = (name === undefined ? Promise.resolve() : host.warm(name)).then(() => {
     if (readiness.kind === "starting") readiness = { kind: "ready" };
   });
   const drain = drainer(app, {
@@ -113,25 +116,28 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
     endWork: async () => {
       await host.close();
       await routed.close();
+      ring?.close();
     },
   });
   const close = (): Promise<void> => {
     readiness = { kind: "draining", reason: "the server is shutting down" };
     return drain();
   };
-  const hasChatTemplate = host.find(defaultModel)?.hasChatTemplate ?? false;
   return {
     app,
     ready,
-    defaultModel: { name: defaultModel, hasChatTemplate },
-    reload: () => routed.reload(),
+    defaultModel:
+      name === undefined ? undefined : { name, hasChatTemplate: host.find(name)?.hasChatTemplate ?? false },
+    reload: () => {
+      routed.reload();
+      ring?.refresh();
+    },
     close,
   };
 }
 
-function accessOf({ home, keysFile, server }: Config, log: KeyRingLog): Access {
-  const verifier = openKeyRing({ store: storeFile(home), keysFile }, log);
-  if (verifier !== undefined) return { kind: "keys", verifier };
+function accessOf({ server }: Config, ring: KeyRing | undefined): Access {
+  if (ring !== undefined) return { kind: "keys", verifier: ring };
   // Keys that were there a moment ago, when the configuration was checked.
   if (!isLoopback(server.host)) throw new ConfigError([noKeys(server.host)]);
   return { kind: "open", principal: unlimited("admin", undefined) };

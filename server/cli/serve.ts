@@ -174,11 +174,14 @@ function announce(
   const sources = keySources(config);
   const key = sources.length === 0 ? "" : ` -H "authorization: Bearer $WEIR_API_KEY"`;
   const question = "Annual leave is 25 days a year. How many days of leave do I get?";
-  const [path, ask] = model.hasChatTemplate
-    ? ["chat/completions", { temperature: 0, messages: [{ role: "user", content: question }] }]
-    : ["completions", { prompt: "Once upon a time" }];
-  const body = JSON.stringify({ model: model.name, ...ask });
-  terminal.out(`weir ${version} serves ${model.name} on ${url} (ready after ${seconds.toFixed(1)} s)`);
+  const [path, ask] =
+    model?.hasChatTemplate === false
+      ? ["completions", { prompt: "Once upon a time" }]
+      : ["chat/completions", { temperature: 0, messages: [{ role: "user", content: question }] }];
+  const body = JSON.stringify({ model: model?.name ?? "auto", ...ask });
+  const others = Object.keys(config.backends);
+  const serves = [...(model === undefined ? [] : [model.name]), ...others].join(", ");
+  terminal.out(`weir ${version} serves ${serves} on ${url} (ready after ${seconds.toFixed(1)} s)`);
   terminal.out(`Try:  curl -s ${url}/v1/${path} -H "content-type: application/json"${key} -d '${body}'`);
   if (config.models.default === undefined && config.models.resident)
     terminal.out(`For a stronger model:  ${ownCommand()} models pull ${STRONGER}`);

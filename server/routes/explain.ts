@@ -6,6 +6,7 @@ import type { GatewayOptions, GatewayPorts } from "../ports.ts";
 import { errorResponses, explainResponse } from "../schema/answers.ts";
 import { drafter } from "./draft.ts";
 import { questionOf } from "./routing.ts";
+import { countRequest } from "./spending.ts";
 
 export function explainRoute(app: FastifyInstance, ports: GatewayPorts, options: GatewayOptions): void {
   const draft = drafter(options);
@@ -17,18 +18,22 @@ export function explainRoute(app: FastifyInstance, ports: GatewayPorts, options:
     tags: ["routing"],
     response: { 200: explainResponse, ...errorResponses },
   };
-  app.post("/v1/route/explain", { schema }, async (request): Promise<Explanation> => {
-    const { body } = request.received;
-    if (typeof body !== "object" || body === null || Array.isArray(body)) {
-      throw new WeirError(
-        "invalid_request",
-        'The request body must be a chat or completion as a JSON object, such as {"messages": [...]}.',
-      );
-    }
-    const question = questionOf(request, () => draft(body));
-    const { route, targets, evidence, policy, confidence } = await ports.routing.judge(question);
-    const { class: dataClass, zone, action } = route;
-    const backend = targets[0]?.backend ?? null;
-    return { class: dataClass, zone, action, backend, evidence, policy, confidence };
-  });
+  app.post(
+    "/v1/route/explain",
+    { schema, preHandler: countRequest(ports) },
+    async (request): Promise<Explanation> => {
+      const { body } = request.received;
+      if (typeof body !== "object" || body === null || Array.isArray(body)) {
+        throw new WeirError(
+          "invalid_request",
+          'The request body must be a chat or completion as a JSON object, such as {"messages": [...]}.',
+        );
+      }
+      const question = questionOf(request, () => draft(body));
+      const { route, targets, evidence, policy, confidence } = await ports.routing.judge(question);
+      const { class: dataClass, zone, action } = route;
+      const backend = targets[0]?.backend ?? null;
+      return { class: dataClass, zone, action, backend, evidence, policy, confidence };
+    },
+  );
 }

@@ -4,7 +4,6 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { tokenId } from "../../engine/core/brand.ts";
 import { WeirError } from "../../engine/core/errors.ts";
-import type { ModelDirectory } from "../../engine/core/generator.ts";
 import type { ModelCard } from "../../engine/core/model.ts";
 import { CHARACTERS_PER_TOKEN_MAX } from "../../engine/core/request.ts";
 import { modelBody, remoteModelBody } from "../openai-shape.ts";
@@ -12,6 +11,7 @@ import type { GatewayPorts } from "../ports.ts";
 import { errorResponses, modelListResponse, modelResponse } from "../schema/answers.ts";
 import { detokenizeBody, detokenizeResponse, tokenizeBody, tokenizeResponse } from "../schema/tokenize.ts";
 import { findModel } from "./requests.ts";
+import { countRequest } from "./spending.ts";
 
 export function modelRoutes(
   app: FastifyInstance,
@@ -51,12 +51,17 @@ export function modelRoutes(
   );
 }
 
-export function tokenizerRoutes(app: FastifyInstance, models: ModelDirectory): void {
+export function tokenizerRoutes(
+  app: FastifyInstance,
+  { models, limits }: Pick<GatewayPorts, "models" | "limits">,
+): void {
+  const preHandler = countRequest({ limits });
   const routes = app.withTypeProvider<ZodTypeProvider>();
   const named = (model: string | undefined) => findModel(models, model ?? models.list()[0]?.name ?? "");
   routes.post(
     "/tokenize",
     {
+      preHandler,
       schema: {
         summary: "Text to token ids",
         tags: ["tokens"],
@@ -79,6 +84,7 @@ export function tokenizerRoutes(app: FastifyInstance, models: ModelDirectory): v
   routes.post(
     "/detokenize",
     {
+      preHandler,
       schema: {
         summary: "Token ids to text",
         tags: ["tokens"],

@@ -1,5 +1,5 @@
 /** What a request takes of its key's tokens a minute: reserved before it runs, settled by what was used, however it ends. */
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyReply, FastifyRequest, preHandlerHookHandler } from "fastify";
 import { assert } from "../../engine/core/assert.ts";
 import type { GenerationEvent, Generator } from "../../engine/core/generator.ts";
 import type { GatewayPorts } from "../ports.ts";
@@ -27,12 +27,28 @@ export function spend(
 ): Spending {
   const { principal, received } = request;
   assert(principal !== null, "a request is counted for somebody");
-  const estimate = Math.ceil(received.bytes / BYTES_PER_TOKEN) + prompts * n * (maxTokens ?? ANSWER_TOKENS);
+  // A guess of ours alone is no reason to refuse a key with a small allowance.
+  const guess = Math.min(
+    ANSWER_TOKENS,
+    Math.floor((principal.tokensPerMinute ?? Number.POSITIVE_INFINITY) / 4),
+  );
+  const estimate = Math.ceil(received.bytes / BYTES_PER_TOKEN) + prompts * n * (maxTokens ?? guess);
   const admission = limits.admit(principal, estimate);
   reply.headers(admission.ok ? admission.lease.headers : admission.headers);
   if (!admission.ok) throw admission.error;
   return new Spending(admission.lease, n);
 }
+
+/** For requests that generate nothing: they count as requests, and take no tokens. */
+export const countRequest =
+  ({ limits }: Pick<GatewayPorts, "limits">): preHandlerHookHandler =>
+  (request, reply, done) => {
+    assert(request.principal !== null, "a request is counted for somebody");
+    const admission = limits.admit(request.principal, 0);
+    reply.headers(admission.ok ? admission.lease.headers : admission.headers);
+    if (admission.ok) admission.lease.settle(0);
+    done(admission.ok ? undefined : admission.error);
+  };
 
 export class Spending {
   readonly #lease: Lease;

@@ -54,6 +54,25 @@ test("tokens a minute: reserved by an estimate, settled by what was used, whole 
   }
 });
 
+test("requests that generate nothing count as requests, and a guess of ours refuses no small key", async () => {
+  await using server = await start({ requestsPerMinute: 4, tokensPerMinute: 200 });
+  const { headers } = await send(`${server.baseUrl}/tokenize`, { model: "scripted", prompt: "a" });
+  expect([left(headers, "requests"), left(headers, "tokens")]).toEqual([3, 200]);
+  const explained = await send(`${server.baseUrl}/v1/route/explain`, { prompt: "a" });
+  expect(left(explained.headers, "requests")).toBe(2);
+  const messages = [{ role: "user", content: "a" }];
+  for (const stream of [false, true]) {
+    const answer = await send(`${server.baseUrl}/v1/chat/completions`, {
+      model: "scripted",
+      messages,
+      stream,
+    });
+    expect(answer.status).toBe(200);
+    expect(answer.headers.has("x-ratelimit-remaining-tokens")).toBe(true);
+  }
+  expect((await send(`${server.baseUrl}/detokenize`, { model: "scripted", tokens: [65] })).status).toBe(429);
+});
+
 test("a request that could never fit is told so, with the parameter to change", async () => {
   await using server = await start({ tokensPerMinute: 100 });
   const answer = await send(`${server.baseUrl}/v1/completions`, { ...body, max_tokens: 500 });

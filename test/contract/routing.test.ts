@@ -218,6 +218,63 @@ describe("streams", () => {
   });
 });
 
+describe("internal text, where the policy lets it out pseudonymised", () => {
+  const policy = {
+    version: 1,
+    classes: { public: { zone: "cloud" }, internal: { zone: "cloud", pseudonymise: true } },
+  };
+  const INTERNAL = "Which of 10.20.30.40 and 10.20.30.41 should answer for support@firma.example?";
+
+  test("leaves without its values, and its answer has them again, in text and in calls, however it is cut", async () => {
+    await using place = await start({ policy });
+    for (const stream of [false, true]) {
+      await double.reset();
+      await double.script({
+        kind: "answer",
+        texts: ["Take [HOST-B", "K] and write to ", "[EMA", "IL-DM]."],
+        toolCalls: [{ id: "c", name: "ping", arguments: ['{"host":"[HO', 'ST-CL]"}'] }],
+        splitBytes: 5,
+      });
+      const answer = await ask(place, chat(INTERNAL, { stream }));
+      expect(said(answer)).toEqual(["internal", "cloud", "double"]);
+      const { text, call } = stream
+        ? joined(chunksOf(answer.text))
+        : {
+            text: answer.json.choices[0].message.content,
+            call: answer.json.choices[0].message.tool_calls[0].function.arguments,
+          };
+      expect(text).toBe("Take 10.20.30.40 and write to support@firma.example.");
+      expect(call).toBe('{"host":"10.20.30.41"}');
+      const [request] = (await double.record()).requests;
+      expect(request?.body).not.toMatch(/10\.20\.30|firma/);
+      expect(request?.body).toContain("Which of [HOST-BK] and [HOST-CL] should answer for [EMAIL-DM]?");
+    }
+  });
+
+  test("stays where something in it cannot be replaced", async () => {
+    await using place = await start({ policy });
+    const hidden = Buffer.from(
+      "ssh to 10.20.30.40 as the deploy user, then restart the two services",
+    ).toString("base64");
+    const answer = await ask(place, chat(`What does this say: ${hidden}`));
+    expect(said(answer)).toEqual(["internal", "onprem", "local"]);
+    expect((await double.record()).bytes).toBe(0);
+  });
+
+  test("stays by the policy that comes with weir", async () => {
+    await using place = await start();
+    expect(said(await ask(place, chat(INTERNAL)))).toEqual(["internal", "onprem", "local"]);
+  });
+
+  function joined(chunks: ReturnType<typeof chunksOf>): { readonly text: string; readonly call: string } {
+    const deltas = chunks.flatMap(({ choices }) => choices.map(({ delta }: { delta: object }) => delta));
+    return {
+      text: deltas.map((delta) => delta.content ?? "").join(""),
+      call: deltas.map((delta) => delta.tool_calls?.[0].function.arguments ?? "").join(""),
+    };
+  }
+});
+
 describe("what fails stays in its zone", () => {
   test("private data with the house down are 503, and not one byte leaves", async () => {
     const backends = {
