@@ -11,9 +11,11 @@ export interface ViewBounds {
   readonly depthMax: number;
   /** Characters that decoded views may have, all together; and bytes that one code may unpack to. */
   readonly addedMax: number;
+  /** Codes that look packed and cannot be unpacked, in all views together. */
+  readonly unpackFailuresMax: number;
 }
 
-export const VIEW_BOUNDS: ViewBounds = { depthMax: 3, addedMax: 1 << 20 };
+export const VIEW_BOUNDS: ViewBounds = { depthMax: 3, addedMax: 1 << 20, unpackFailuresMax: 512 };
 
 export interface Views {
   /** The text itself first. All are different. */
@@ -25,6 +27,7 @@ export interface Views {
 export function viewsOf(text: string, bounds: ViewBounds): Views {
   const texts = new Set<string>();
   const findings = new Set<string>();
+  const effort = { failuresLeft: bounds.unpackFailuresMax };
   let added = 0;
 
   const read = (view: string, depth: number): void => {
@@ -33,10 +36,8 @@ export function viewsOf(text: string, bounds: ViewBounds): Views {
     const folded = fold(view);
     const readings = [folded];
     if (folded !== view) {
-      add(
-        texts,
-        differing(view, (stretch) => withoutMarks(stretch)),
-      );
+      // Where only marks differ in the whole, nothing else differs in a stretch of it.
+      if (!isSameButForMarks(view, folded)) add(texts, differing(view, withoutMarks));
       deeper(hidden(view), depth);
     }
     for (const reading of spellings(folded)) {
@@ -44,7 +45,7 @@ export function viewsOf(text: string, bounds: ViewBounds): Views {
       readings.push(reading);
     }
     for (const reading of readings) {
-      const { text: decoded, opaque, oversize } = decode(reading, bounds.addedMax);
+      const { text: decoded, opaque, oversize } = decode(reading, bounds.addedMax, effort);
       if (opaque) findings.add("blob.opaque");
       if (oversize) findings.add("doubt.views");
       if (decoded !== reading) deeper(excerpt(reading, decoded), depth);

@@ -1,7 +1,7 @@
 /** What class of data a request holds: the highest of all votes. Whatever goes wrong on the way is a vote for restricted. */
 import { DATA_CLASSES, type DataClass, maxClass } from "../core/data-class.ts";
-import { VIEW_BOUNDS, viewsOf } from "./canonical.ts";
-import type { Evidence } from "./evidence.ts";
+import type { Evidence } from "../core/evidence.ts";
+import { VIEW_BOUNDS, type ViewBounds, viewsOf } from "./canonical.ts";
 import { recognised } from "./recognisers/index.ts";
 import type { Topic, TopicModel } from "./topic.ts";
 import { type TextPart, WALK_BOUNDS, type WalkBounds, walkRequest } from "./walk.ts";
@@ -11,6 +11,8 @@ export interface ClassifyPorts {
   /** Votes of those who know more than the body says: a header, a key's policy, a connector. */
   readonly declared?: readonly Evidence[];
   readonly bounds?: WalkBounds;
+  /** Narrower ones bound the time: where they are too narrow to tell, `doubt.views` is among the evidence. */
+  readonly views?: ViewBounds;
 }
 
 export interface Classification {
@@ -30,7 +32,9 @@ export function classify(body: unknown, ports: ClassifyPorts): Classification {
     const { parts, doubts } = walkRequest(body, ports.bounds ?? WALK_BOUNDS);
     for (const doubt of doubts) votes.add(doubt.rule, "restricted", doubt.where);
     // What is too large to be walked is not worth the time of a scan: its class is known.
-    if (!doubts.some(({ rule }) => rule === "doubt.size")) scanParts(parts, votes);
+    if (!doubts.some(({ rule }) => rule === "doubt.size")) {
+      scanParts(parts, votes, ports.views ?? VIEW_BOUNDS);
+    }
     askTopics(parts, ports.topics, votes);
   } catch {
     votes.add("doubt.failure", "restricted", "");
@@ -95,23 +99,23 @@ function labelled(body: unknown, votes: Votes): void {
   votes.add("declared.metadata", label as DataClass, "/metadata/data_class");
 }
 
-function scanParts(parts: readonly TextPart[], votes: Votes): void {
+function scanParts(parts: readonly TextPart[], votes: Votes, bounds: ViewBounds): void {
   for (const batch of batches(parts)) {
-    const found = scan(batch.map(written).join(APART));
+    const found = scan(batch.map(written).join(APART), bounds);
     if (found.size === 0) continue;
     if (batch.length === 1) {
       record(found, (batch[0] as TextPart).where, votes);
       continue;
     }
     for (const part of batch) {
-      const alone = scan(written(part));
+      const alone = scan(written(part), bounds);
       record(alone, part.where, votes);
       for (const rule of alone.keys()) found.delete(rule);
     }
     // What only several texts together say stands at what contains them.
     record(found, commonPointer(batch.map(({ where }) => where)), votes);
   }
-  scanBorders(parts, votes);
+  scanBorders(parts, votes, bounds);
 }
 
 function record(found: ReadonlyMap<string, DataClass>, where: string, votes: Votes): void {
@@ -122,8 +126,8 @@ function record(found: ReadonlyMap<string, DataClass>, where: string, votes: Vot
 const written = ({ label, text }: TextPart): string => (label === undefined ? text : `${label}: ${text}`);
 
 /** Rules that find something in any view of the text, with their classes. */
-function scan(text: string): Map<string, DataClass> {
-  const { texts, findings } = viewsOf(text, VIEW_BOUNDS);
+function scan(text: string, bounds: ViewBounds): Map<string, DataClass> {
+  const { texts, findings } = viewsOf(text, bounds);
   const found = new Map<string, DataClass>();
   for (const finding of findings) found.set(finding, finding === "blob.opaque" ? "internal" : "restricted");
   for (const view of texts) for (const { rule, class: value } of recognised(view)) found.set(rule, value);
@@ -146,7 +150,7 @@ function* batches(parts: readonly TextPart[]): Generator<readonly TextPart[]> {
 }
 
 /** What is split over texts: the end of the one before, and of the one before of the same role, with the next one's start. */
-function scanBorders(parts: readonly TextPart[], votes: Votes): void {
+function scanBorders(parts: readonly TextPart[], votes: Votes, bounds: ViewBounds): void {
   const tails = new Map<string, string>();
   const borders: { readonly text: string; readonly where: string }[] = [];
   for (const part of parts) {
@@ -161,10 +165,10 @@ function scanBorders(parts: readonly TextPart[], votes: Votes): void {
   }
   for (let first = 0; first < borders.length; first += BORDERS_TOGETHER) {
     const group = borders.slice(first, first + BORDERS_TOGETHER);
-    const together = scan(group.map(({ text }) => text).join(APART));
+    const together = scan(group.map(({ text }) => text).join(APART), bounds);
     if (![...together.keys()].some((rule) => !votes.has(rule))) continue;
     for (const { text, where } of group) {
-      const found = scan(text);
+      const found = scan(text, bounds);
       for (const rule of found.keys()) if (votes.has(rule)) found.delete(rule);
       record(found, where, votes);
     }

@@ -12,9 +12,7 @@ export function loosened(text: string): readonly string[] {
     readings.push(spelled(ovals(plain)), rows(plain));
   }
   if ((signs & LETTERS) !== 0) {
-    const letters = leet(text, "i");
-    readings.push(spelled(letters));
-    if (letters !== text) readings.push(spelled(leet(text, "l")));
+    for (const letters of leet(text)) readings.push(spelled(letters));
   }
   return [...new Set(readings)].filter((reading) => reading !== text);
 }
@@ -24,18 +22,17 @@ const FIGURES = 1;
 const LETTERS = 2;
 const ADDRESS = 4;
 
-const KIND_FIGURE = 1;
-const KIND_OVAL = 2;
-const KIND_LETTER = 3;
-const KIND_MARK = 4;
-const KIND_GAP = 5;
+const FIGURE = 1;
+const OVAL = 2;
+const LETTER = 4;
+const MARK = 8;
+const GAP = 16;
 const SIGN_KINDS = new Uint8Array(128);
-for (let letter = 0; letter < 26; letter += 1)
-  SIGN_KINDS[0x41 + letter] = SIGN_KINDS[0x61 + letter] = KIND_LETTER;
-for (const figure of "0123456789") SIGN_KINDS[figure.charCodeAt(0)] = KIND_FIGURE;
-for (const oval of "OolI|") SIGN_KINDS[oval.charCodeAt(0)] = KIND_OVAL;
-for (const mark of "@$!") SIGN_KINDS[mark.charCodeAt(0)] = KIND_MARK;
-for (const gap of " ._-*") SIGN_KINDS[gap.charCodeAt(0)] = KIND_GAP;
+SIGN_KINDS.fill(LETTER, 0x41, 0x5b).fill(LETTER, 0x61, 0x7b);
+for (const figure of "0123456789") SIGN_KINDS[figure.charCodeAt(0)] = FIGURE;
+for (const oval of "OolI|") SIGN_KINDS[oval.charCodeAt(0)] = OVAL;
+for (const mark of "@$!") SIGN_KINDS[mark.charCodeAt(0)] = MARK;
+for (const gap of " ._-*") SIGN_KINDS[gap.charCodeAt(0)] = GAP;
 
 /** One look at each character: most texts have none of the signs, and are not read again. */
 function signsOf(text: string): number {
@@ -44,16 +41,18 @@ function signsOf(text: string): number {
   let last = 0;
   let beforeLast = 0;
   for (let index = 0; index < text.length; index += 1) {
-    const kind = SIGN_KINDS[text.charCodeAt(index)] ?? 0;
-    const isLetter = kind === KIND_LETTER || kind === KIND_OVAL;
-    if (kind === KIND_FIGURE) {
-      if (last === KIND_OVAL || (last === KIND_GAP && beforeLast === KIND_FIGURE)) signs |= FIGURES;
-      else if (last === KIND_LETTER) signs |= ALIKE.has(text[index - 1] as string) ? FIGURES : 0;
-    } else if (isLetter) {
-      if (last === KIND_FIGURE && (kind === KIND_OVAL || ALIKE.has(text[index] as string))) signs |= FIGURES;
-      if (last === KIND_FIGURE || last === KIND_MARK) signs |= LETTERS;
-      const stood = last === KIND_GAP && (beforeLast === KIND_LETTER || beforeLast === KIND_OVAL);
-      if (stood) signs |= isAlone(text, index) && isAlone(text, index - 2) ? LETTERS : 0;
+    const unit = text.charCodeAt(index);
+    const kind = unit < 128 ? (SIGN_KINDS[unit] as number) : 0;
+    if (kind === FIGURE) {
+      if (last === OVAL || (last === GAP && beforeLast === FIGURE)) signs |= FIGURES;
+      else if (last === LETTER && kindOf(text, index - 1) === IS_ALIKE) signs |= FIGURES;
+    } else if ((kind & (LETTER | OVAL)) !== 0) {
+      if (last === FIGURE) signs |= kind === OVAL || KINDS[unit] === IS_ALIKE ? FIGURES | LETTERS : LETTERS;
+      else if (last === MARK) signs |= LETTERS;
+      else if (last === GAP && (beforeLast & (LETTER | OVAL)) !== 0) {
+        // Two letters, each without another on its other side.
+        if (!isLetterAt(text, index + 1) && !isLetterAt(text, index - 3)) signs |= LETTERS;
+      }
     }
     beforeLast = last;
     last = kind;
@@ -61,10 +60,10 @@ function signsOf(text: string): number {
   return signs;
 }
 
-/** Whether the letter has no letter on either side. */
-function isAlone(text: string, index: number): boolean {
-  return !/[A-Za-z]/.test(text[index - 1] ?? "") && !/[A-Za-z]/.test(text[index + 1] ?? "");
-}
+const isLetterAt = (text: string, index: number): boolean => {
+  const letter = text.charCodeAt(index) | 0x20;
+  return letter >= 0x61 && letter <= 0x7a;
+};
 
 const ADDRESS_SIGN = /(?:dot|点|\(a\)|艾特|圈a|#at#|_at_|[[({<]\s?(?:at|@|a|\.)\s?[\])}>]|\s@\s)/i;
 const NUMERAL_SIGN =
@@ -72,9 +71,12 @@ const NUMERAL_SIGN =
 
 const HAN_DIGITS = "〇零一二三四五六七八九壹贰叁肆伍陆柒捌玖幺兩两";
 const HAN_VALUES = "00123456789123456789122";
-const HAN_DIGIT = new RegExp(`[${HAN_DIGITS}]`, "g");
-/** What stands beside a numeral that is a digit: another one, or what numbers and codes are written with. */
-const BESIDE = new RegExp(`[${HAN_DIGITS}!-~]`);
+/** Of a UTF-16 unit from the first of them on: the digit and one, or 0. */
+const HAN_FIRST = 0x3007;
+const HAN_TABLE = new Uint8Array(0x66f0);
+for (const [index, digit] of [...HAN_DIGITS].entries()) {
+  HAN_TABLE[digit.charCodeAt(0) - HAN_FIRST] = 1 + Number(HAN_VALUES[index]);
+}
 const WORDS = new Map(
   "zero0 oh0 one1 two2 three3 four4 five5 six6 seven7 eight8 nine9"
     .split(" ")
@@ -100,21 +102,33 @@ const ROW_MIN = 7;
 const ROW_DIGITS_MIN = 3;
 
 function numerals(text: string): string {
-  let out = text;
-  out = out.replace(HAN_DIGIT, (digit, at: number) => {
-    const isDigit = BESIDE.test(beside(out, at, 1)) || BESIDE.test(beside(out, at, -1));
-    return isDigit ? (HAN_VALUES[HAN_DIGITS.indexOf(digit)] ?? digit) : digit;
-  });
-  return out.replace(WORD_RUN, (run) =>
+  let out = "";
+  let copied = 0;
+  for (let index = 0; index < text.length; index += 1) {
+    const digit = hanDigit(text.charCodeAt(index));
+    if (digit === 0 || !(isWrittenBeside(text, index, 1) || isWrittenBeside(text, index, -1))) continue;
+    out += text.slice(copied, index) + String(digit - 1);
+    copied = index + 1;
+  }
+  return (copied === 0 ? text : out + text.slice(copied)).replace(WORD_RUN, (run) =>
     run.replace(/[a-z]+/gi, (word) => WORDS.get(word.toLowerCase()) ?? word).replace(/[ ,.-]+/g, ""),
   );
 }
 
-/** The next character in a direction, over one separator. */
-function beside(text: string, at: number, step: 1 | -1): string {
-  const next = text[at + step] ?? "";
-  return /[ ,.·、-]/.test(next) ? (text[at + 2 * step] ?? "") : next;
+/** The digit and one; 0 for all else. */
+const hanDigit = (unit: number): number =>
+  unit >= HAN_FIRST && unit < HAN_FIRST + HAN_TABLE.length ? (HAN_TABLE[unit - HAN_FIRST] as number) : 0;
+
+/** Whether another numeral, or what numbers and codes are written with, stands beside, also over one separator. */
+function isWrittenBeside(text: string, at: number, step: 1 | -1): boolean {
+  const next = text.charCodeAt(at + step);
+  const unit = isBetweenDigits(next) ? text.charCodeAt(at + 2 * step) : next;
+  return (unit > 0x20 && unit < 0x7f) || hanDigit(unit) !== 0;
 }
+
+/** One of " ,.-·、". */
+const isBetweenDigits = (unit: number): boolean =>
+  unit === 0x20 || unit === 0x2c || unit === 0x2d || unit === 0x2e || unit === 0xb7 || unit === 0x3001;
 
 /** Digits set apart one by one; two alone only behind what begins a code, for else they are a list. */
 function tight(text: string): string {
@@ -127,15 +141,68 @@ const APART =
 /** Tokens of digits in which O and l stand for some, and which may hold other letters, as account numbers do. */
 function ovals(text: string): string {
   if (!/\d[OolI|]|[OolI|]\d/.test(text)) return text;
-  return text.replace(/[A-Za-z0-9|]{2,40}/g, (token) => {
+  return rewritten(text, OVAL_TOKEN, (token) => {
     const digits = token.replace(/\D/g, "").length;
-    if (digits === 0 || !/[OolI|]/.test(token)) return token;
     const alike = token.replace(/[^OolI|]/g, "").length;
     const whole = digits + alike === token.length;
     if (!whole && (digits < 2 || 2 * (token.length - digits - alike) > digits + alike)) return token;
     return token.replace(/[Oo]/g, "0").replace(/[lI|]/g, "1");
   });
 }
+
+interface TokenShape {
+  /** Of each ASCII character: the bits of its kinds; 0 for those that end a token. */
+  readonly kinds: Uint8Array;
+  readonly sizeMin: number;
+  /** A longer one is several. */
+  readonly sizeMax: number;
+  /** Kinds that a token must have characters of. */
+  readonly needed: number;
+}
+
+/** The text with its tokens changed. Nearly all words lack a kind that is needed, and are left at once. */
+function rewritten(
+  text: string,
+  { kinds, sizeMin, sizeMax, needed }: TokenShape,
+  change: (token: string) => string,
+): string {
+  let out = "";
+  let copied = 0;
+  for (let index = 0; index < text.length; index += 1) {
+    const start = index;
+    let found = 0;
+    while (index - start < sizeMax) {
+      const unit = text.charCodeAt(index);
+      const kind = unit < 128 ? (kinds[unit] as number) : 0;
+      if (kind === 0) break;
+      found |= kind;
+      index += 1;
+    }
+    // The character behind a token begins the next one where it was cut for its size.
+    const end = index;
+    if (end - start === sizeMax) index -= 1;
+    if (end - start < sizeMin || (found & needed) !== needed) continue;
+    const token = text.slice(start, end);
+    const read = change(token);
+    if (read === token) continue;
+    out += text.slice(copied, start) + read;
+    copied = end;
+  }
+  return copied === 0 ? text : out + text.slice(copied);
+}
+
+function tokenKinds(...kinds: readonly RegExp[]): Uint8Array {
+  return Uint8Array.from({ length: 128 }, (_, unit) =>
+    kinds.reduce((bits, kind, bit) => bits | (kind.test(String.fromCharCode(unit)) ? 1 << bit : 0), 0),
+  );
+}
+
+const OVAL_TOKEN: TokenShape = {
+  kinds: tokenKinds(/\d/, /[OolI|]/, /[A-Za-z]/),
+  sizeMin: 2,
+  sizeMax: 40,
+  needed: 0b11,
+};
 
 /** Rows of digits in which some are written as letters. By hand: most rows are words, and are left at once. */
 function rows(text: string): string {
@@ -163,26 +230,43 @@ function rows(text: string): string {
   return copied === 0 ? text : out + text.slice(copied);
 }
 
-const kindOf = (text: string, index: number): number => KINDS[text.charCodeAt(index)] ?? 0;
+/** 0 behind the end too. */
+function kindOf(text: string, index: number): number {
+  const unit = text.charCodeAt(index);
+  return unit < 128 ? (KINDS[unit] as number) : 0;
+}
 
-const asDigits = (token: string): string => token.replace(/[^\d]/g, (letter) => ALIKE.get(letter) ?? letter);
+function asDigits(token: string): string {
+  let digits = "";
+  for (const letter of token) digits += ALIKE.get(letter) ?? letter;
+  return digits;
+}
 
 const LEET = new Map("4a 3e 0o 5s 7t 8b 9g @a $s !i +t |l".split(" ").map((pair) => [pair[0], pair[1]]));
 /** A digit or mark inside a word, or a digit before three letters. */
 const MIXED = /[A-Za-z][0-9@$!]{1,3}[A-Za-z]|(?<![A-Za-z0-9])[0-9$][A-Za-z]{3}/;
-const TOKEN = /[A-Za-z0-9@$!|+]{4,40}/g;
+const LEET_TOKEN: TokenShape = {
+  kinds: tokenKinds(/[A-Za-z]/, /[0-9@$!]/, /[|+]/),
+  sizeMin: 4,
+  sizeMax: 40,
+  needed: 0b11,
+};
 /** Letters set apart: `s a l a r y`. */
 const SPACED = /(?<![A-Za-z])[A-Za-z](?:([ ._*-])[A-Za-z](?![A-Za-z])){3,40}/g;
 
-/** The figure 1 is read as the letter `one`. */
-function leet(text: string, one: string): string {
+/** With figures and marks read as letters: 1 as i, and as l. */
+function leet(text: string): readonly string[] {
   const close = text.replace(SPACED, (run) => run.replace(/[ ._*-]/g, ""));
-  if (!MIXED.test(close)) return close;
-  return close.replace(TOKEN, (token) =>
-    MIXED.test(token)
-      ? token.replace(/[^A-Za-z]/g, (mark) => (mark === "1" ? one : (LEET.get(mark) ?? mark)))
-      : token,
+  if (!MIXED.test(close)) return [close];
+  return (close.includes("1") ? ["i", "l"] : ["i"]).map((one) =>
+    rewritten(close, LEET_TOKEN, (token) => (MIXED.test(token) ? asLetters(token, one) : token)),
   );
+}
+
+function asLetters(token: string, one: string): string {
+  let letters = "";
+  for (const mark of token) letters += mark === "1" ? one : (LEET.get(mark) ?? mark);
+  return letters;
 }
 
 const AT_MARKED =

@@ -1,12 +1,11 @@
 /** Unified social credit codes of Chinese organisations: GB 32100, with its check character. */
 import type { Recogniser } from "./recogniser.ts";
-import { isFree, lettersAhead, tokenAt } from "./tokens.ts";
+import { isAlnumAt, lettersAhead } from "./tokens.ts";
 
 /** First characters of the offices that register. */
 const OFFICES = /[1-9ANYanyGg]/;
-const ALNUM = /[A-Za-z0-9]/;
 const ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY";
-const WEIGHTS = [1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28];
+const WEIGHTS = [1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28, 1];
 
 export const cnOrganisation: Recogniser = {
   rule: "id.cn-organisation",
@@ -17,10 +16,9 @@ export const cnOrganisation: Recogniser = {
       for (const letters of [0, 1, 2]) {
         const start = letters === 0 ? digits : lettersAhead(text, digits, letters);
         if (start === -1) break;
-        if (!OFFICES.test(text[start] as string) || ALNUM.test(text[start - 1] ?? "")) continue;
-        const token = tokenAt(text, start, 18);
-        if (token.value.length !== 18 || !isFree(text, token) || !isCode(token.value)) continue;
-        yield token;
+        if (isAlnumAt(text, start - 1) || !OFFICES.test(text[start] as string)) continue;
+        const end = codeEnd(text, start);
+        if (end !== -1 && !isAlnumAt(text, end)) yield { start, end };
       }
     }
   },
@@ -30,12 +28,37 @@ export const cnOrganisation: Recogniser = {
   },
 };
 
-function isCode(code: string): boolean {
+const LENGTH = 18;
+/** Of an ASCII character: its place in the alphabet, or that it may stand between two of a code, or that it may not. */
+const SEPARATOR = 64;
+const ELSE = 255;
+const VALUES = new Uint8Array(128).fill(ELSE);
+for (const [index, character] of [...ALPHABET].entries()) {
+  VALUES[character.charCodeAt(0)] = VALUES[character.toLowerCase().charCodeAt(0)] = index;
+}
+for (const mark of " ._/-") VALUES[mark.charCodeAt(0)] = SEPARATOR;
+const MIDDLE_DOT = 0xb7;
+
+function valueAt(text: string, index: number): number {
+  const unit = text.charCodeAt(index);
+  if (unit < 128) return VALUES[unit] as number;
+  return unit === MIDDLE_DOT ? SEPARATOR : ELSE;
+}
+
+/** Where a code that begins at `start` ends, a separator allowed between any two; -1 where there is none. */
+function codeEnd(text: string, start: number): number {
   let sum = 0;
-  for (const [index, weight] of WEIGHTS.entries()) {
-    const value = ALPHABET.indexOf(code[index] as string);
-    if (value === -1) return false;
-    sum += weight * value;
+  let at = start;
+  for (let place = 0; place < LENGTH; place += 1) {
+    let value = valueAt(text, at);
+    if (value === SEPARATOR) {
+      at += 1;
+      value = valueAt(text, at);
+    }
+    if (value >= SEPARATOR) return -1;
+    // With the check character, whose weight is 1, the sum is a multiple of 31.
+    sum += value * (WEIGHTS[place] as number);
+    at += 1;
   }
-  return ALPHABET[(31 - (sum % 31)) % 31] === code[17];
+  return sum % 31 === 0 ? at : -1;
 }

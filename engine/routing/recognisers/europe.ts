@@ -2,7 +2,7 @@
 import { isDay, weighted } from "./checks.ts";
 import { hasGrouping, isOneNumber } from "./numbers.ts";
 import type { Recogniser } from "./recogniser.ts";
-import { lettersAhead, matches, tokenAt } from "./tokens.ts";
+import { isAlnumAt, lettersAhead, matches, tokenAt } from "./tokens.ts";
 import { phrases } from "./word-list.ts";
 
 export const nino: Recogniser = {
@@ -11,7 +11,7 @@ export const nino: Recogniser = {
   *find({ text, numbers }) {
     for (const digits of numbers.starts) {
       const start = lettersAhead(text, digits, 2);
-      if (start === -1 || /[A-Za-z0-9]/.test(text[start - 1] ?? "")) continue;
+      if (start === -1 || isAlnumAt(text, start - 1)) continue;
       const token = tokenAt(text, start, 9);
       if (!/^(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]\d{6}[A-D]$/.test(token.value))
         continue;

@@ -40,6 +40,8 @@ const GROUPINGS: readonly (readonly number[])[] = [
   [6, 8, 4],
   [6, 4, 4, 4],
 ];
+/** By the size of their first group. */
+const BY_FIRST = [0, 1, 2, 3, 4, 5, 6].map((size) => GROUPINGS.filter(([first]) => first === size));
 const NONE: readonly DigitRun[] = [];
 
 export function findNumbers(text: string): Numbers {
@@ -75,52 +77,83 @@ function clusterAt(text: string, from: number): readonly Span[] {
     groups.push({ start, end });
     let next = end;
     while (next - end < SEPARATOR_MAX && SEPARATORS[text.charCodeAt(next)] === 1) next += 1;
-    const parts = next === end || !isDigit(text.charCodeAt(next)) || text.slice(end, next).includes("\n\n");
-    if (parts) return groups;
+    if (next === end || !isDigit(text.charCodeAt(next)) || hasEmptyLine(text, end, next)) return groups;
     start = next;
   }
 }
 
+function hasEmptyLine(text: string, from: number, to: number): boolean {
+  for (let index = from; index + 1 < to; index += 1) {
+    if (text.charCodeAt(index) === NEWLINE && text.charCodeAt(index + 1) === NEWLINE) return true;
+  }
+  return false;
+}
+
+const NEWLINE = 10;
+
 function runsOf(text: string, groups: readonly Span[], add: (run: DigitRun) => void): void {
+  // How many digits stand ahead of each group, and of the end.
+  const ahead = [0];
   for (const [index, group] of groups.entries()) {
-    const size = group.end - group.start;
+    const size = sizeOf(group);
+    ahead.push((ahead[index] as number) + size);
     if (size >= DIGITS_MIN && size <= DIGITS_MAX && !isEmbedded(text, groups, index))
       add(joined(text, [group]));
   }
-  if (groups.length === 1 || groups.reduce((sum, group) => sum + sizeOf(group), 0) < DIGITS_MIN) return;
+  const count = groups.length;
+  if (count === 1 || (ahead[count] as number) < DIGITS_MIN) return;
   const seen = new Set<number>();
   const offer = (first: number, last: number): void => {
-    const key = first * groups.length + last;
-    if (last <= first || seen.has(key)) return;
+    if (last <= first || last - first >= DIGITS_MAX) return;
+    const digits = (ahead[last + 1] as number) - (ahead[first] as number);
+    if (digits < DIGITS_MIN || digits > DIGITS_MAX) return;
+    const key = first * count + last;
+    if (seen.has(key)) return;
     seen.add(key);
-    const part = groups.slice(first, last + 1);
-    if (part.length > DIGITS_MAX) return;
-    const run = joined(text, part);
-    if (run.digits.length >= DIGITS_MIN && run.digits.length <= DIGITS_MAX) add(run);
+    add(joined(text, groups.slice(first, last + 1)));
   };
-  offer(0, groups.length - 1);
-  offer(0, groups.length - 2);
-  offer(1, groups.length - 1);
-  for (let first = 0; first < groups.length; first += 1) {
-    for (const sizes of GROUPINGS) {
-      if (sizes.every((size, index) => sizeOf(groups[first + index]) === size)) {
-        offer(first, first + sizes.length - 1);
-      }
+  offer(0, count - 1);
+  offer(0, count - 2);
+  offer(1, count - 1);
+  for (let first = 0; first < count; first += 1) {
+    for (const sizes of BY_FIRST[sizeOf(groups[first] as Span)] ?? []) {
+      if (stands(sizes, ahead, first)) offer(first, first + sizes.length - 1);
     }
   }
-  for (let first = 0; first + 1 < groups.length; ) {
-    const separator = between(text, groups, first);
+  for (let first = 0; first + 1 < count; ) {
     let last = first + 1;
-    while (last + 1 < groups.length && between(text, groups, last) === separator) last += 1;
+    while (last + 1 < count && isSameBetween(text, groups, first, last)) last += 1;
     offer(first, last);
     first = last;
   }
 }
 
-const sizeOf = (group: Span | undefined): number => (group === undefined ? 0 : group.end - group.start);
+const sizeOf = ({ start, end }: Span): number => end - start;
+
+/** Whether groups of these sizes begin with the group `first`. */
+function stands(sizes: readonly number[], ahead: readonly number[], first: number): boolean {
+  if (first + sizes.length >= ahead.length) return false;
+  for (let index = 0; index < sizes.length; index += 1) {
+    const group = first + index;
+    if ((ahead[group + 1] as number) - (ahead[group] as number) !== sizes[index]) return false;
+  }
+  return true;
+}
 
 const between = (text: string, groups: readonly Span[], index: number): string =>
   text.slice((groups[index] as Span).end, (groups[index + 1] as Span).start);
+
+/** Whether the same stands behind the one group as behind the other. */
+function isSameBetween(text: string, groups: readonly Span[], one: number, other: number): boolean {
+  const from = (groups[one] as Span).end;
+  const size = (groups[one + 1] as Span).start - from;
+  const otherFrom = (groups[other] as Span).end;
+  if ((groups[other + 1] as Span).start - otherFrom !== size) return false;
+  for (let index = 0; index < size; index += 1) {
+    if (text.charCodeAt(from + index) !== text.charCodeAt(otherFrom + index)) return false;
+  }
+  return true;
+}
 
 /** The middle of a token such as a hash, or the places behind a decimal point. */
 function isEmbedded(text: string, groups: readonly Span[], index: number): boolean {
@@ -138,15 +171,11 @@ function joined(text: string, groups: readonly Span[]): DigitRun {
   const last = groups.at(-1) as Span;
   let separator: string | undefined = groups.length === 1 ? "" : between(text, groups, 0);
   for (let index = 1; index + 1 < groups.length && separator !== undefined; index += 1) {
-    if (between(text, groups, index) !== separator) separator = undefined;
+    if (!isSameBetween(text, groups, 0, index)) separator = undefined;
   }
-  return {
-    start: first.start,
-    end: last.end,
-    digits: groups.map(({ start, end }) => text.slice(start, end)).join(""),
-    sizes: groups.map(sizeOf),
-    separator,
-  };
+  let digits = "";
+  for (const { start, end } of groups) digits += text.slice(start, end);
+  return { start: first.start, end: last.end, digits, sizes: groups.map(sizeOf), separator };
 }
 
 /** Whether somebody would write one number so: in groups that are alike but for the last, or in small ones with one mark. */

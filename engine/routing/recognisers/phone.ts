@@ -25,7 +25,7 @@ export const phone: Recogniser = {
       for (const run of numbers.ofLength(length)) {
         const shape = shapeOf(text, run);
         if (shape === undefined) {
-          if (isCalled(text, run) && words.near("phone", run, 20, 8)) yield run;
+          if (words.near("phone", run, 20, 8) && isCalled(text, run)) yield run;
           continue;
         }
         lookups += 1;
@@ -60,15 +60,23 @@ export const phone: Recogniser = {
 type Shape = "international" | "us" | "national";
 
 function shapeOf(text: string, run: DigitRun): Shape | undefined {
-  const ahead = text.slice(Math.max(0, run.start - 3), run.start);
-  if (/(?:^|[^\w)])\+[ (]?$/.test(ahead) || (run.digits.startsWith("00") && isOneNumber(run)))
+  if (isBehindPlus(text, run.start) || (run.digits.startsWith("00") && isOneNumber(run))) {
     return "international";
-  const marks = text.slice(run.start, run.end).replace(/\d/g, "");
-  if (!/^[ ().\-·_]*$/.test(marks)) return undefined;
-  if (hasGrouping(run, "3-3-4", "1-3-3-4")) return "us";
-  if (run.digits[0] === "0" && run.sizes.length > 1 && run.digits.length >= 9 && run.digits.length <= 12)
-    return "national";
-  return undefined;
+  }
+  const { digits, sizes } = run;
+  // Shapes first: what stands between the digits is dearer to look at, and most numbers are of no shape.
+  if (sizes.length < 2) return undefined;
+  const isAmerican = hasGrouping(run, "3-3-4", "1-3-3-4");
+  if (!isAmerican && (digits[0] !== "0" || digits.length < 9 || digits.length > 12)) return undefined;
+  if (!/^[\d ().\-·_]*$/.test(text.slice(run.start, run.end))) return undefined;
+  return isAmerican ? "us" : "national";
+}
+
+/** A plus directly ahead, or over a blank or bracket; none of a sum. */
+function isBehindPlus(text: string, start: number): boolean {
+  const last = text[start - 1];
+  if (last !== "+" && last !== " " && last !== "(") return false;
+  return /(?:^|[^\w)])\+[ (]?$/.test(text.slice(Math.max(0, start - 3), start));
 }
 
 /** Whether it may be a number that somebody is told to call: written as one, and no date. */

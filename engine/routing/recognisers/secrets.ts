@@ -1,6 +1,7 @@
 /** Keys, tokens and passwords: by the prefix that their issuer gives them, or by what they are called; and not made up. */
 import { entropy } from "../entropy.ts";
 import type { Recogniser, Span } from "./recogniser.ts";
+import { isAlnumAt } from "./tokens.ts";
 import { phrases } from "./word-list.ts";
 
 /** What issuers put in front, and how much follows at the least. */
@@ -40,7 +41,10 @@ const PREFIXES: readonly (readonly [string, number])[] = [
 ];
 const LEAST = new Map(PREFIXES);
 const BEGINNING = new RegExp(`(?:${PREFIXES.map(([prefix]) => prefix.replace(".", "\\.")).join("|")})`, "g");
-const TOKEN = /[A-Za-z0-9_./+=-]/;
+const IS_TOKEN = new Uint8Array(128);
+for (let unit = 0; unit < 128; unit += 1) {
+  if (/[A-Za-z0-9_./+=-]/.test(String.fromCharCode(unit))) IS_TOKEN[unit] = 1;
+}
 const TOKEN_MAX = 400;
 /** Bits a character, below which it is a word or a row of x. */
 const ENTROPY_MIN = 3;
@@ -49,14 +53,20 @@ export const secret: Recogniser = {
   rule: "secret.token",
   class: "restricted",
   *find({ text }) {
+    // Both only ever move on, so that a row of prefixes is read once and not once for each of them.
+    let runEnd = 0;
+    let digit = 0;
     for (const match of text.matchAll(BEGINNING)) {
-      if (/[A-Za-z0-9]/.test(text[match.index - 1] ?? "")) continue;
-      const prefix = match[0];
-      const token = tokenFrom(text, match.index);
-      const rest = token.slice(prefix.length);
-      if (rest.length >= (LEAST.get(prefix) ?? 0) && /\d/.test(rest) && entropy(rest) >= ENTROPY_MIN) {
-        yield { start: match.index, end: match.index + token.length };
-      }
+      const start = match.index;
+      if (isAlnumAt(text, start - 1)) continue;
+      runEnd = Math.max(runEnd, start);
+      while (IS_TOKEN[text.charCodeAt(runEnd)] === 1) runEnd += 1;
+      const end = Math.min(runEnd, start + TOKEN_MAX);
+      const rest = start + match[0].length;
+      if (end - rest < (LEAST.get(match[0]) ?? 0)) continue;
+      digit = Math.max(digit, rest);
+      while (digit < end && !isDigit(text.charCodeAt(digit))) digit += 1;
+      if (digit < end && entropy(text.slice(rest, end)) >= ENTROPY_MIN) yield { start, end };
     }
     if (!text.includes("PRIVATE KEY")) return;
     for (const match of text.matchAll(/-----BEGIN [A-Z ]{0,30}PRIVATE KEY/g)) yield spanOf(match);
@@ -126,10 +136,6 @@ function isSecret(value: string): boolean {
   return entropy(value) >= 2.5;
 }
 
-const spanOf = (match: RegExpExecArray): Span => ({ start: match.index, end: match.index + match[0].length });
+const isDigit = (unit: number): boolean => unit >= 0x30 && unit <= 0x39;
 
-function tokenFrom(text: string, start: number): string {
-  let end = start;
-  while (end - start < TOKEN_MAX && TOKEN.test(text[end] ?? "")) end += 1;
-  return text.slice(start, end);
-}
+const spanOf = (match: RegExpExecArray): Span => ({ start: match.index, end: match.index + match[0].length });

@@ -16,28 +16,42 @@ for (let unit = 0; unit < 128; unit += 1) {
 }
 const MIDDLE_DOT = 0xb7;
 
+/** 0 outside the text too. */
 function kindAt(text: string, index: number): number {
   const unit = text.charCodeAt(index);
-  return unit === MIDDLE_DOT ? IS_SEPARATOR : (KINDS[unit] ?? 0);
+  if (unit < 128) return KINDS[unit] as number;
+  return unit === MIDDLE_DOT ? IS_SEPARATOR : 0;
+}
+
+export const isAlnumAt = (text: string, index: number): boolean => kindAt(text, index) === IS_ALNUM;
+
+/** The place of the next letter or digit from `index` on, over one separator; -1 where there is none. */
+export function nextAlnum(text: string, index: number): number {
+  const kind = kindAt(text, index);
+  if (kind === IS_ALNUM) return index;
+  return kind === IS_SEPARATOR && kindAt(text, index + 1) === IS_ALNUM ? index + 1 : -1;
 }
 
 /** From `start` on, up to `max` letters and digits; a single separator may stand between any two. */
 export function tokenAt(text: string, start: number, max: number): Token {
   let value = "";
+  let length = 0;
   let end = start;
-  for (let index = start; index < text.length && value.length < max; index += 1) {
-    const kind = kindAt(text, index);
-    if (kind === IS_ALNUM) {
-      value += text[index] as string;
-      end = index + 1;
-    } else if (kind !== IS_SEPARATOR || index !== end) break;
+  for (let index = nextAlnum(text, start); index !== -1 && length < max; index = nextAlnum(text, end)) {
+    const from = index;
+    while (length < max && kindAt(text, index) === IS_ALNUM) {
+      index += 1;
+      length += 1;
+    }
+    value += text.slice(from, index);
+    end = index;
   }
   return { start, end, value: value.toUpperCase() };
 }
 
 /** Whether no letter or digit touches the span. */
 export const isFree = (text: string, { start, end }: Span): boolean =>
-  !ALNUM.test(text[start - 1] ?? "") && !ALNUM.test(text[end] ?? "");
+  !isAlnumAt(text, start - 1) && !isAlnumAt(text, end);
 
 /** All matches of a global expression whose every match is free; it must have no nested repetition. */
 export function* matches(text: string, pattern: RegExp): Generator<Span & { readonly value: string }> {

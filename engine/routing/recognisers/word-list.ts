@@ -24,14 +24,14 @@ interface Word {
 }
 
 export class WordList {
-  readonly #groups: readonly string[];
+  readonly #groups: ReadonlyMap<string, number>;
   readonly #classes: Uint16Array;
   readonly #width: number;
   readonly #next: Uint16Array;
   readonly #ends: readonly (readonly Word[] | undefined)[];
 
   constructor(words: ReadonlyMap<string, readonly string[]>) {
-    this.#groups = [...words.keys()];
+    this.#groups = new Map([...words.keys()].map((group, index) => [group, index]));
     const spelled = [...words.values()].flatMap((list, group) =>
       [...new Set(list.flatMap(variants))].map((word) => ({ word, group })),
     );
@@ -60,18 +60,23 @@ export class WordList {
 
   find(text: string): WordHits {
     const found: Span[][] = [];
+    // Fields of their own: each look at a private one costs as much as the step itself.
+    const classes = this.#classes;
+    const width = this.#width;
+    const next = this.#next;
+    const allEnds = this.#ends;
     const starts = new Int32Array(LONGEST);
     let taken = 0;
     let state = 0;
     let previous = OTHER;
     for (let index = 0; index < text.length; index += 1) {
-      const unit = this.#classes[text.charCodeAt(index)] as number;
+      const unit = classes[text.charCodeAt(index)] as number;
       if (unit === BLANK && previous === BLANK) continue;
       previous = unit;
       starts[taken & (LONGEST - 1)] = index;
       taken += 1;
-      state = this.#next[state * this.#width + unit] as number;
-      const ends = this.#ends[state];
+      state = next[state * width + unit] as number;
+      const ends = allEnds[state];
       if (ends === undefined) continue;
       for (const { group, length, bounded } of ends) {
         const start = starts[(taken - length) & (LONGEST - 1)] as number;
@@ -86,16 +91,16 @@ export class WordList {
 }
 
 class Hits implements WordHits {
-  readonly #groups: readonly string[];
+  readonly #groups: ReadonlyMap<string, number>;
   readonly #found: readonly (readonly Span[] | undefined)[];
 
-  constructor(groups: readonly string[], found: readonly (readonly Span[] | undefined)[]) {
+  constructor(groups: ReadonlyMap<string, number>, found: readonly (readonly Span[] | undefined)[]) {
     this.#groups = groups;
     this.#found = found;
   }
 
   of(group: string): readonly Span[] {
-    return this.#found[this.#groups.indexOf(group)] ?? NONE;
+    return this.#found[this.#groups.get(group) ?? -1] ?? NONE;
   }
 
   near(group: string, span: Span, before: number, after: number): boolean {
