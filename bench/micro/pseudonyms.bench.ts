@@ -39,8 +39,8 @@ async function* endless(parts: readonly string[]): AsyncGenerator<GenerationEven
 }
 
 const PROSE = ["The", " quick", " brown", " fox", " jumps", " over", " it", ". "];
-const MARKS = ["- [x] ", "a[0", "] = \\", "n; ", "[E", "]", " [see", " below]"];
-const WHOLE = ["write to ", "[", "EM", "AIL", "-", "CL", "]", " now"];
+const MARKS = ["- [x] ", "a[0", "] = \\", "n; ", "[I", "]", " [see", " below]"];
+const WHOLE = ["write to ", "[", "IN", "BOX", "-", "CN", "]", " now"];
 
 const bench = new Bench({ time: 500, warmupTime: 200 });
 const identity: Restorer = (events) => events;

@@ -27,7 +27,7 @@ export interface Pseudonymised {
 
 /**
  * The same value has the same placeholder wherever it stands in the request, and no other has it. Undefined where that cannot be:
- * a prompt of tokens, arguments that are no JSON, a value in a name or a number, more than 400 values or 20,000 texts,
+ * a prompt of tokens, arguments that are no JSON, a value in a name or a number, more than 247 values or 20,000 texts,
  * a stop string that would cut a placeholder, a recogniser that fails. Such a request stays in the house. It never throws.
  */
 export function pseudonymise(request: GenerationRequest): Pseudonymised | undefined {

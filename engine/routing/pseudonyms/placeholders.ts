@@ -1,35 +1,39 @@
 /**
- * What stands for a value while it is away: `[EMAIL-BK]`. Two consonants tell them apart, for digits would make numbers of
- * them, vowels words, and what no recogniser sees must stay so. Models rewrite such things a little; what is plainly meant is read.
+ * What stands for a value while it is away: `[INBOX-BL]`. Two consonants tell them apart, for digits would make numbers of
+ * them and vowels words; whoever reads the request must see nothing in them. Models rewrite such things a little; what is
+ * plainly meant is read.
  */
 
-/** Of a request at most. More values are a table, which a model would mix up. */
-export const PLACEHOLDERS_MAX = 400;
-
-/** By the beginning of a rule's id. None of the names is a word that recognisers look for. */
+/** By the beginning of a rule's id. No name is a word that recognisers look for, or that says much to the topic model. */
 const FAMILIES: readonly (readonly [rules: string, name: string])[] = [
-  ["contact.email", "EMAIL"],
+  ["contact.email", "INBOX"],
   ["contact.ip", "HOST"],
-  ["contact.", "NUMBER"],
-  ["id.", "ID"],
+  ["contact.", "DIGITS"],
+  ["id.", "CODE"],
   ["secret.", "KEY"],
   ["hr.", "FACT"],
-  ["chat.", "LINE"],
+  ["chat.", "ITEM"],
 ];
 const OTHER_FAMILY = "VALUE";
-const LETTERS = "BCDFGHJKLMNPQRSTVWXZ";
+
+/** Without those of Mr, Ms, Dr, HR and St. */
+const LETTERS = "BCDFGJKLNPQTVWXZ";
+/** Pairs that mean something. */
+const WORDS: ReadonlySet<string> = new Set("BF CV DJ GF LT PC PT TV VP".split(" "));
+/** Neighbours differ in both letters, so that one slip makes no other one of it. */
+const LABELS: readonly string[] = Array.from({ length: LETTERS.length ** 2 }, (_, index) => {
+  const round = Math.floor(index / LETTERS.length);
+  const first = LETTERS[index % LETTERS.length] as string;
+  return first + (LETTERS[(index + round + 7) % LETTERS.length] as string);
+}).filter((label) => !WORDS.has(label));
+
+/** Of a request at most: 247. More values are a table, which a model would mix up. */
+export const PLACEHOLDERS_MAX = LABELS.length;
 
 /** The placeholder for the value with this number, counted from 0 over all families, that the rule has found. */
 export function placeholderOf(rule: string, index: number): string {
   const family = FAMILIES.find(([rules]) => rule.startsWith(rules))?.[1] ?? OTHER_FAMILY;
-  return `[${family}-${labelOf(index)}]`;
-}
-
-/** Neighbours differ in both letters, so that one slip makes no other one of it. */
-function labelOf(index: number): string {
-  const round = Math.floor(index / LETTERS.length);
-  const first = LETTERS[index % LETTERS.length] as string;
-  return first + (LETTERS[(index + round + 7) % LETTERS.length] as string);
+  return `[${family}-${LABELS[index]}]`;
 }
 
 /** All that can be given out, for finding those that stand in a text already. */

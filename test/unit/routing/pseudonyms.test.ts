@@ -1,13 +1,19 @@
 /** Values out of a request, placeholders in; and values back into the answer, however it is cut. */
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { tokenId } from "../../../engine/core/brand.ts";
 import { WeirError } from "../../../engine/core/errors.ts";
 import type { GenerationEvent } from "../../../engine/core/generator.ts";
 import type { ChatMessage, GenerationRequest, Prompt } from "../../../engine/core/request.ts";
 import { classify } from "../../../engine/routing/classify.ts";
-import { everyPlaceholder, PlaceholderReader } from "../../../engine/routing/pseudonyms/placeholders.ts";
+import {
+  everyPlaceholder,
+  PLACEHOLDERS_MAX,
+  PlaceholderReader,
+} from "../../../engine/routing/pseudonyms/placeholders.ts";
 import { type Pseudonymised, pseudonymise } from "../../../engine/routing/pseudonyms.ts";
 import { RECOGNISERS, recognised } from "../../../engine/routing/recognisers/index.ts";
+import { createTopicModel, readTopicModel } from "../../../engine/routing/topic-model.ts";
 import { answerOf, callsOf, events, requestOf, textsOf } from "../../support/pseudonyms.ts";
 
 const MAIL = "support@firma.cn";
@@ -29,7 +35,7 @@ const calling = (args: string): ChatMessage => ({
 describe("what leaves", () => {
   test("has one placeholder for each value, the same wherever the value stands", () => {
     expect(outgoing(`Ask ${MAIL} or info@firma.cn; ${MAIL} is faster. Host: ${HOST}.`)).toBe(
-      "Ask [EMAIL-BK] or [EMAIL-CL]; [EMAIL-BK] is faster. Host: [HOST-DM].",
+      "Ask [INBOX-BL] or [INBOX-CN]; [INBOX-BL] is faster. Host: [HOST-DP].",
     );
   });
 
@@ -59,20 +65,20 @@ describe("what leaves", () => {
     const json = JSON.stringify(request);
     expect(json).not.toContain(MAIL);
     expect(json).not.toContain(HOST);
-    expect(json.match(/\[EMAIL-BK\]/g)).toHaveLength(8);
-    expect(json.match(/\[HOST-CL\]/g)).toHaveLength(2);
+    expect(json.match(/\[INBOX-BL\]/g)).toHaveLength(8);
+    expect(json.match(/\[HOST-CN\]/g)).toHaveLength(2);
   });
 
   test("keeps every other character of arguments", () => {
     const args = `{ "n": 1.50, "big": 9007199254740993, "s":"\\u0041\\/", "m":"\\u0073upport@firma.cn" , "n": 2}`;
     const { prompt } = hidden(chat(calling(args))).request;
     const written = prompt.kind === "chat" ? prompt.messages[0]?.toolCalls?.[0]?.arguments : undefined;
-    expect(written).toBe(args.replace("\\u0073upport@firma.cn", "[EMAIL-BK]"));
+    expect(written).toBe(args.replace("\\u0073upport@firma.cn", "[INBOX-BL]"));
   });
 
   test("holds a value also where only its first place says what it is", () => {
     expect(outgoing(`Employee id: E-20931. ${"x ".repeat(3000)} Once more: E-20931`)).toMatch(
-      /^Employee id: \[FACT-BK\]\. .* Once more: \[FACT-BK\]$/,
+      /^Employee id: \[FACT-BL\]\. .* Once more: \[FACT-BL\]$/,
     );
   });
 
@@ -82,15 +88,15 @@ describe("what leaves", () => {
   });
 
   test("leaves out placeholders that somebody wrote", async () => {
-    const text = `In the template, [ email bk ] and \\[HOST-CL\\] stand for ${MAIL} and ${HOST}.`;
+    const text = `In the template, [ inbox bl ] and \\[HOST-CN\\] stand for ${MAIL} and ${HOST}.`;
     const { request, restore } = hidden(text);
-    expect(textsOf(request)[0]).toBe(text.replace(MAIL, "[EMAIL-CL]").replace(HOST, "[HOST-DM]"));
+    expect(textsOf(request)[0]).toBe(text.replace(MAIL, "[INBOX-CN]").replace(HOST, "[HOST-DP]"));
     expect(await answerOf(restore, textsOf(request))).toBe(text);
   });
 
   test("replaces all that overlaps", () => {
     // As a whole a password, and an address of mail in it.
-    expect(outgoing(`password: ${MAIL}7xK`)).toBe("password: [KEY-BK]");
+    expect(outgoing(`password: ${MAIL}7xK`)).toBe("password: [KEY-BL]");
   });
 
   test.each([...new Set(RECOGNISERS.flatMap(({ examples }) => examples.hits))])(
@@ -118,6 +124,23 @@ describe("a placeholder", () => {
     }
   });
 
+  test("says next to nothing to the shipped topic model", () => {
+    const model = new URL("../../../engine/routing/topic-model.bin", import.meta.url);
+    const topics = createTopicModel(readTopicModel(readFileSync(model)));
+    for (const sentence of [
+      "The service on {} answers slowly, why?",
+      "Explain what runs on {} and how to restart it.",
+      "Set the variable to {} and run the tests again.",
+      "请解释{}的作用",
+    ]) {
+      const raised = everyPlaceholder().filter((placeholder) => {
+        const content = sentence.replace("{}", placeholder);
+        return classify({ messages: [{ role: "user", content }] }, { topics }).class !== "public";
+      });
+      expect(raised.length / everyPlaceholder().length, sentence).toBeLessThan(0.01);
+    }
+  });
+
   test("is one of its own", () => {
     const all = everyPlaceholder();
     expect(new Set(all).size).toBe(all.length);
@@ -142,19 +165,19 @@ describe("it cannot be done", () => {
     ["for a value in a tool's name", withTool({ name: MAIL })],
     ["for a value in the name of a tool's parameter", withTool({ parameters: { [HOST]: {} } })],
     ["for what is no JSON in a tool", withTool({ parameters: { f: () => MAIL } })],
-    ["for more values than there are placeholders", requestOf(many(401))],
+    ["for more values than there are placeholders", requestOf(many(PLACEHOLDERS_MAX + 1))],
     ["for a stop string in the middle of a placeholder", requestOf(MAIL, ["]"])],
-    ["for a stop string that ends with a placeholder's beginning", requestOf(MAIL, ["see [EM"])],
-    ["for a stop string that begins with a placeholder's end", requestOf(MAIL, ["BK]."])],
+    ["for a stop string that ends with a placeholder's beginning", requestOf(MAIL, ["see [IN"])],
+    ["for a stop string that begins with a placeholder's end", requestOf(MAIL, ["BL]."])],
   ])("%s", (_, request) => {
     expect(pseudonymise(request)).toBeUndefined();
   });
 
-  test("but for all 400 values, and for stop strings that hold whole ones", async () => {
-    const text = many(400);
+  test("but for as many values as there are placeholders, and for stop strings that hold whole ones", async () => {
+    const text = many(PLACEHOLDERS_MAX);
     const { request, restore } = hidden(text);
     expect(await answerOf(restore, textsOf(request))).toBe(text);
-    expect(hidden(MAIL, [`to ${MAIL}`, "\n", "END"]).request.stop).toEqual(["to [EMAIL-BK]", "\n", "END"]);
+    expect(hidden(MAIL, [`to ${MAIL}`, "\n", "END"]).request.stop).toEqual(["to [INBOX-BL]", "\n", "END"]);
   });
 });
 
@@ -163,31 +186,31 @@ describe("the answer", () => {
   const said = (text: string): Promise<string> => answerOf(restore, [text]);
 
   test.each([
-    ["[EMAIL-BK]", MAIL],
-    ["**[EMAIL-BK]**, [HOST-CL].", `**${MAIL}**, ${HOST}.`],
-    ["[[EMAIL-BK]](mailto:[EMAIL-BK])", `[${MAIL}](mailto:${MAIL})`],
-    ["[email-bk] and [Email-Bk]", `${MAIL} and ${MAIL}`],
-    ["\\[EMAIL-BK\\] in \\\\[HOST-CL\\\\]", `${MAIL} in ${HOST}`],
-    ["[ EMAIL-BK ] [EMAIL - BK] [EMAIL BK] [EMAIL_BK]", `${MAIL} ${MAIL} ${MAIL} ${MAIL}`],
-    ["[EMAIL\u2011BK] [EMAIL\u2013BK]", `${MAIL} ${MAIL}`],
-    ["【EMAIL-BK】 ［EMAIL-BK］", `${MAIL} ${MAIL}`],
-    ["\\\\[HOST-CL]\\share", `\\\\${HOST}\\share`],
+    ["[INBOX-BL]", MAIL],
+    ["**[INBOX-BL]**, [HOST-CN].", `**${MAIL}**, ${HOST}.`],
+    ["[[INBOX-BL]](mailto:[INBOX-BL])", `[${MAIL}](mailto:${MAIL})`],
+    ["[inbox-bl] and [Inbox-Bl]", `${MAIL} and ${MAIL}`],
+    ["\\[INBOX-BL\\] in \\\\[HOST-CN\\\\]", `${MAIL} in ${HOST}`],
+    ["[ INBOX-BL ] [INBOX - BL] [INBOX BL] [INBOX_BL]", `${MAIL} ${MAIL} ${MAIL} ${MAIL}`],
+    ["[INBOX\u2011BL] [INBOX\u2013BL]", `${MAIL} ${MAIL}`],
+    ["【INBOX-BL】 ［INBOX-BL］", `${MAIL} ${MAIL}`],
+    ["\\\\[HOST-CN]\\share", `\\\\${HOST}\\share`],
   ])("with %j has the values back", async (text, meant) => {
     expect(await said(text)).toBe(meant);
     expect(await answerOf(restore, [...text])).toBe(meant);
   });
 
   test.each([
-    "[EMAIL-CL]",
-    "[EMAIL-BKB]",
-    "[EMAIL-B K]",
-    "[EM AIL-BK]",
-    "[EMAIL--BK]",
-    "[EMAIL-BK\\]",
-    "[EMAIL-BK",
-    "EMAIL-BK",
-    "[EMAIL   -BK]",
-    "[EMAIL\n-BK]",
+    "[INBOX-CN]",
+    "[INBOX-BLB]",
+    "[INBOX-B L]",
+    "[IN BOX-BL]",
+    "[INBOX--BL]",
+    "[INBOX-BL\\]",
+    "[INBOX-BL",
+    "INBOX-BL",
+    "[INBOX   -BL]",
+    "[INBOX\n-BL]",
     "[1, 2][E]",
     "\\[x\\] \\",
   ])("with %j, which was never given out, stays as it is", async (text) => {
@@ -197,18 +220,18 @@ describe("the answer", () => {
 
   test("comes at once unless it may be the beginning of a placeholder", async () => {
     const told: string[] = [];
-    for (const parts of [["The "], ["list[0"], ["[E", "x"], ["a [EMAIL", "-", "BK] b"], ["[F"]]) {
+    for (const parts of [["The "], ["list[0"], ["[I", "x"], ["a [INBOX", "-", "BL] b"], ["[F"]]) {
       for await (const event of restore(events(parts.map(text)))) {
         if (event.kind === "text") told.push(event.text);
       }
       told.push("|");
     }
-    expect(told).toEqual(["The ", "|", "list[0", "|", "[Ex", "|", "a ", `${MAIL} b`, "|", "[F", "|"]);
+    expect(told).toEqual(["The ", "|", "list[0", "|", "[Ix", "|", "a ", `${MAIL} b`, "|", "[F", "|"]);
   });
 
   test("has the values back in each call's arguments, which may alternate", async () => {
-    const first = '{"to":["[EMAIL-BK]"]}';
-    const second = '{"host":"\\\\\\\\[HOST-CL]\\\\x"}';
+    const first = '{"to":["[INBOX-BL]"]}';
+    const second = '{"host":"\\\\\\\\[HOST-CN]\\\\x"}';
     const sent: GenerationEvent[] = [];
     for (let at = 0; at < Math.max(first.length, second.length); at += 1) {
       for (const [index, json] of [first, second].entries()) {
@@ -257,7 +280,7 @@ describe("the answer", () => {
   });
 
   test("keeps its tokens in order, each with the last of its text", async () => {
-    const sent = ["a ", "[EMAIL", "-", "BK]", " b"].map((part, i): GenerationEvent => {
+    const sent = ["a ", "[INBOX", "-", "BL]", " b"].map((part, i): GenerationEvent => {
       const token = { token: tokenId(i), text: part, bytes: [], logprob: -i, offset: 0, top: [] };
       return { kind: "text", text: part, tokens: [tokenId(i)], logprobs: [token] };
     });
@@ -276,7 +299,7 @@ describe("the answer", () => {
 
   test("that breaks off gives what it held back, then the error", async () => {
     const failing = async function* (): AsyncGenerator<GenerationEvent> {
-      yield text("so [EMAIL-B");
+      yield text("so [INBOX-B");
       throw new WeirError("backend_failed", "It broke off.");
     };
     let told = "";
@@ -284,7 +307,7 @@ describe("the answer", () => {
       for await (const event of restore(failing())) if (event.kind === "text") told += event.text;
     };
     await expect(read()).rejects.toThrow("It broke off.");
-    expect(told).toBe("so [EMAIL-B");
+    expect(told).toBe("so [INBOX-B");
   });
 
   test("that nobody reads to its end ends the backend's answer too", async () => {
@@ -303,7 +326,7 @@ describe("the answer", () => {
 
 test("the reader sees no more than the set that it was given", () => {
   const none = new PlaceholderReader([]);
-  expect(none.read("[EMAIL-BK]", 0)).toEqual({ kind: "none" });
+  expect(none.read("[INBOX-BL]", 0)).toEqual({ kind: "none" });
 });
 
 const text = (part: string): GenerationEvent => ({ kind: "text", text: part, tokens: [], logprobs: [] });
