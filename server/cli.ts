@@ -11,6 +11,7 @@ import { addKeys } from "./cli/key-commands.ts";
 import type { ImportFlags } from "./cli/models.ts";
 import { addPolicy } from "./cli/policy-commands.ts";
 import { addReceipts } from "./cli/receipt-commands.ts";
+import { addRoute } from "./cli/route-commands.ts";
 import { type ConfigFlags, withConfig } from "./cli/settings.ts";
 import type { Terminal } from "./cli/terminal.ts";
 
@@ -60,6 +61,7 @@ function buildProgram(argv: readonly string[], ports: CliPorts, finish: (code: n
   addKeys(program, ports, finish);
   addPolicy(program, ports, finish);
   addReceipts(program, ports, finish);
+  addRoute(program, ports, finish);
   addConfig(program, ports, finish);
   return program;
 }

@@ -10,6 +10,7 @@ import { ReceiptLog } from "../engine/receipts/receipt-log.ts";
 import { receiptId } from "../engine/receipts/record.ts";
 import { LOCAL } from "../engine/routing/model-names.ts";
 import { openPins } from "../engine/routing/pins.ts";
+import { type TrialPorts, tryPolicy } from "../engine/routing/policy-trial.ts";
 import { pseudonymise } from "../engine/routing/pseudonyms.ts";
 import { type RoutedBackend, RoutedGenerator } from "../engine/routing/routed.ts";
 import { type KnownBackend, Router, type RouterPorts } from "../engine/routing/router.ts";
@@ -23,7 +24,6 @@ import {
 import { type BackendPorts, openBackends } from "./backends.ts";
 import type { Config } from "./config.ts";
 import { PolicyStore } from "./policy/policy-store.ts";
-import type { Explain } from "./policy/probes.ts";
 import type { Routing } from "./ports.ts";
 import { drafter } from "./routes/draft.ts";
 
@@ -109,10 +109,17 @@ export async function openRouting(config: Config, ports: RoutingPorts): Promise<
     topicModel: createHash("sha256").update(readFileSync(TOPIC_MODEL)).digest("hex"),
   });
   parts.router = router;
-  const draft = drafter(config.server);
+  const trial: TrialPorts = {
+    classify: (body, declared, bytes) => screener.classify(body, declared, bytes),
+    isReleasable: (requests) => isReleasable(requests, screener),
+    draft: drafter(config.server),
+    backends: backends.known,
+    local: { autoModel: local.autoModel() ?? "", isInstalled: local.isInstalled },
+    aliases: config.models.aliases,
+  };
   parts.policy = await PolicyStore.open({
     file: config.routing.policyFile,
-    explain: explainWith(router, draft),
+    explain: (question, policy) => tryPolicy(question, policy, trial),
     log,
   });
   parts.policy.watch();
@@ -178,18 +185,6 @@ export const joinRouting = (
       models.map((model) => ({ id: `${name}/${model}`, backend: name, zone })),
     ),
 });
-
-/** What a policy's probes are asked by. Its key is a key's policy, and nobody has asked before. */
-export const explainWith =
-  (router: Router, draft: (body: object) => readonly GenerationRequest[]): Explain =>
-  async ({ body, key, agent, label, source }, policy) => {
-    const caller = { id: "(probe)", name: "(probe)", policy: key, classFloor: "public" as const, models: [] };
-    const bytes = Buffer.byteLength(JSON.stringify(body));
-    const question = { caller, label, source, agent, body, bytes, draft: () => draft(body) };
-    const { route, evidence } = await router.judge(question, { policy });
-    const { class: dataClass, zone, action } = route;
-    return { class: dataClass, zone, action, rules: [...new Set(evidence.map(({ rule }) => rule))] };
-  };
 
 /** Whether what would leave, names and numbers replaced, is public by itself. */
 async function isReleasable(requests: readonly GenerationRequest[], screener: Screener): Promise<boolean> {

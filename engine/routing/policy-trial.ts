@@ -5,6 +5,7 @@
 import type { DataClass } from "../core/data-class.ts";
 import type { Policy, Zone } from "../core/policy.ts";
 import type { GenerationRequest } from "../core/request.ts";
+import type { Verdict } from "../core/route.ts";
 import { LOCAL, type NamedBackend } from "./model-names.ts";
 import { type KnownBackend, Router, type RouterPorts } from "./router.ts";
 
@@ -37,20 +38,35 @@ export interface TrialVerdict {
 
 /** Nothing is generated, pinned or recorded. */
 export async function tryPolicy(
+  question: TrialQuestion,
+  policy: Policy,
+  ports: TrialPorts,
+): Promise<TrialVerdict> {
+  const { body } = question;
+  const asked = typeof body["model"] === "string" ? body["model"] : undefined;
+  const { route, evidence } = await judgeTrial(question, policy, {
+    ...ports,
+    backends: [...ports.backends, ...imagined(policy, ports.backends, asked)],
+    local: {
+      ...ports.local,
+      isInstalled: (model) => ports.local.isInstalled(model) || asked === `${LOCAL}/${model}`,
+    },
+  });
+  const { class: dataClass, zone, action } = route;
+  return { class: dataClass, zone, action, rules: [...new Set(evidence.map(({ rule }) => rule))] };
+}
+
+/** The same with the backends that are configured, and with all that a verdict says. */
+export async function judgeTrial(
   { body, key, agent, label, source }: TrialQuestion,
   policy: Policy,
   { classify, isReleasable, backends, local, aliases, draft }: TrialPorts,
-): Promise<TrialVerdict> {
-  const asked = typeof body["model"] === "string" ? body["model"] : undefined;
+): Promise<Verdict> {
   const router = new Router({
     policy: () => policy,
     ...{ classify, isReleasable },
-    backends: [...backends.map(alwaysUp), ...imagined(policy, backends, asked)],
-    local: {
-      autoModel: () => local.autoModel,
-      isInstalled: (model) => local.isInstalled(model) || asked === `${LOCAL}/${model}`,
-      isUp: () => true,
-    },
+    backends: backends.map(alwaysUp),
+    local: { autoModel: () => local.autoModel, isInstalled: local.isInstalled, isUp: () => true },
     aliases,
     pins: { lookup: () => undefined, remember: () => undefined },
     record: () => {
@@ -58,14 +74,12 @@ export async function tryPolicy(
     },
     topicModel: null,
   });
-  const { route, evidence } = await router.judge({
+  return router.judge({
     caller: { id: "(trial)", name: "(trial)", policy: key, classFloor: "public", models: [] },
     ...{ label, source, agent, body },
     bytes: Buffer.byteLength(JSON.stringify(body)),
     draft: () => draft(body),
   });
-  const { class: dataClass, zone, action } = route;
-  return { class: dataClass, zone, action, rules: [...new Set(evidence.map(({ rule }) => rule))] };
 }
 
 const alwaysUp = (backend: NamedBackend & { readonly zone: Zone }): KnownBackend => ({
@@ -78,7 +92,7 @@ function imagined(
   policy: Policy,
   backends: TrialPorts["backends"],
   asked: string | undefined,
-): readonly KnownBackend[] {
+): TrialPorts["backends"] {
   const known = new Set([LOCAL, ...backends.map(({ name }) => name)]);
   const named = Object.values(policy.classes).flatMap((rule) => rule.backends);
   const missing = [...new Set(named)].filter((name) => !known.has(name));
@@ -86,6 +100,6 @@ function imagined(
   const cloud = known.has("cloud") ? "imagined-cloud" : "cloud";
   return (hasCloud ? missing : [cloud]).map((name) => {
     const model = asked?.startsWith(`${name}/`) === true ? asked.slice(name.length + 1) : "any";
-    return alwaysUp({ name, zone: "cloud", models: [model], autoModel: model });
+    return { name, zone: "cloud", models: [model], autoModel: model };
   });
 }

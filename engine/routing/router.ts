@@ -70,9 +70,9 @@ export class Router {
     this.#ports = ports;
   }
 
-  /** What would be decided; changes nothing. `as`: by another policy, with every backend up. */
-  async judge(question: Question, as?: { readonly policy: Policy }): Promise<Verdict> {
-    const policy = as?.policy ?? this.#ports.policy();
+  /** What would be decided; changes nothing. */
+  async judge(question: Question): Promise<Verdict> {
+    const policy = this.#ports.policy();
     const { caller, body } = question;
     const votes = declaredVotes(body, { ...question, classFloor: caller.classFloor }, policy);
     const classification = await this.#ports.classify(body, votes, question.bytes);
@@ -85,7 +85,7 @@ export class Router {
       keyModels: caller.models,
       agent: question.agent,
       wanted,
-      backends: this.#facts().map((backend) => (as === undefined ? backend : { ...backend, up: true })),
+      backends: this.#facts(),
     };
     let route = decideRoute(facts, policy);
     // Where the same request would run if it might not leave.

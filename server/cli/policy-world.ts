@@ -22,9 +22,15 @@ const TOPIC_MODEL = fileURLToPath(new URL("../../engine/routing/topic-model.bin"
 
 /** Throws TopicModelError where the model that comes with weir is damaged. */
 export function explainIn(config: Config): Explain {
+  const ports = trialPorts(config);
+  return (question, policy) => tryPolicy(question, policy, ports);
+}
+
+/** As `explainIn`. */
+export function trialPorts(config: Config): TrialPorts {
   const topics = createTopicModel(readTopicModel(readFileSync(TOPIC_MODEL)));
   const installed = installedModels(config);
-  const ports: TrialPorts = {
+  return {
     classify: async (body, declared) => classify(body, { topics, declared }),
     isReleasable: async (requests) => isReleasable(requests, topics),
     draft: drafter(config.server),
@@ -32,7 +38,6 @@ export function explainIn(config: Config): Explain {
     local: { autoModel: autoModel(config, installed), isInstalled: (model) => installed.includes(model) },
     aliases: config.models.aliases,
   };
-  return (question, policy) => tryPolicy(question, policy, ports);
 }
 
 /** Every backend of the configuration and this engine, all up, as the router knows them. */

@@ -8,8 +8,8 @@ export interface Terminal {
   err(line: string): void;
   /** True where a person watches standard error, so that progress may redraw a line. */
   readonly interactive: boolean;
-  /** All of standard input; undefined where a person sits at it. */
-  input(): Promise<string | undefined>;
+  /** All of standard input, at most so many characters (default: more than any key has); undefined where a person sits at it. */
+  input(charactersMax?: number): Promise<string | undefined>;
 }
 
 const INPUT_CHARACTERS_MAX = 65_536;
@@ -24,11 +24,11 @@ export function processTerminal(): Terminal {
     out: (line) => void process.stdout.write(`${line}\n`),
     err: (line) => void process.stderr.write(`${line}\n`),
     interactive: process.stderr.isTTY === true,
-    input: async () => {
+    input: async (charactersMax = INPUT_CHARACTERS_MAX) => {
       if (process.stdin.isTTY === true) return undefined;
       const typed = await text(process.stdin.setEncoding("utf8"));
-      if (typed.length > INPUT_CHARACTERS_MAX)
-        throw new Error("Standard input is longer than any key; give one key.");
+      if (typed.length > charactersMax)
+        throw new Error(`Standard input has more than ${charactersMax} characters, which is too much.`);
       return typed;
     },
   };
