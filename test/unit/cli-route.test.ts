@@ -11,7 +11,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(home, { recursive: true, force: true }));
 
-const PRIVATE = "Employee Li Na earns 18,000 yuan a month, was that reviewed?";
+const PRIVATE = "The salary of employee Li Na is 18,000 yuan a month, was that reviewed?";
 const explain = (...argv: string[]) => runIn(home, ["route", "explain", ...argv]);
 function write(name: string, value: unknown): string {
   const path = join(home, name);
