@@ -5,13 +5,13 @@ import { join } from "node:path";
 import { createFallback } from "../engine/cloud/fallback.ts";
 import type { Clock } from "../engine/core/clock.ts";
 import type { Zone } from "../engine/core/policy.ts";
-import type { GenerationRequest } from "../engine/core/request.ts";
 import { ReceiptLog } from "../engine/receipts/receipt-log.ts";
 import { receiptId } from "../engine/receipts/record.ts";
 import { LOCAL } from "../engine/routing/model-names.ts";
 import { openPins } from "../engine/routing/pins.ts";
 import { type TrialPorts, tryPolicy } from "../engine/routing/policy-trial.ts";
 import { pseudonymise } from "../engine/routing/pseudonyms.ts";
+import { isReleasable } from "../engine/routing/releasable.ts";
 import { type RoutedBackend, RoutedGenerator } from "../engine/routing/routed.ts";
 import { type KnownBackend, Router, type RouterPorts } from "../engine/routing/router.ts";
 import {
@@ -104,14 +104,14 @@ export async function openRouting(config: Config, ports: RoutingPorts): Promise<
     local,
     aliases: config.models.aliases,
     pins,
-    isReleasable: (requests) => isReleasable(requests, screener),
+    isReleasable: (requests) => isReleasable(requests, (bytes) => screener.judgeBytes(bytes)),
     record: (decision) => receiptId(receipts.log.append(decision)),
     topicModel: createHash("sha256").update(readFileSync(TOPIC_MODEL)).digest("hex"),
   });
   parts.router = router;
   const trial: TrialPorts = {
     classify: (body, declared, bytes) => screener.classify(body, declared, bytes),
-    isReleasable: (requests) => isReleasable(requests, screener),
+    isReleasable: (requests) => isReleasable(requests, (bytes) => screener.judgeBytes(bytes)),
     draft: drafter(config.server),
     backends: backends.known,
     local: { autoModel: local.autoModel() ?? "", isInstalled: local.isInstalled },
@@ -185,17 +185,6 @@ export const joinRouting = (
       models.map((model) => ({ id: `${name}/${model}`, backend: name, zone })),
     ),
 });
-
-/** Whether what would leave, names and numbers replaced, is public by itself. */
-async function isReleasable(requests: readonly GenerationRequest[], screener: Screener): Promise<boolean> {
-  for (const request of requests) {
-    const hidden = pseudonymise(request);
-    if (hidden === undefined) return false;
-    const bytes = Buffer.from(JSON.stringify(hidden.request.prompt));
-    if ((await screener.judgeBytes(bytes)) !== "public") return false;
-  }
-  return requests.length > 0;
-}
 
 function openReceipts(config: Config, clock: Clock): { readonly log: ReceiptLog; close(): void } {
   const log = new ReceiptLog({

@@ -191,8 +191,14 @@ function commonPointer(pointers: readonly string[]): string {
   return names.slice(0, length).join("/");
 }
 
+/** A seed or a temperature has no topic; whether a number means somebody is what the recognisers say. */
+const isLanguage = ({ text, where }: TextPart): boolean => where !== "/model" && LETTER.test(text);
+
+const LETTER = /\p{L}/u;
+
 /** No vote at all is no proof, and a score that is no number is none either. */
-function askTopics(parts: readonly TextPart[], topics: TopicModel, votes: Votes): void {
+function askTopics(all: readonly TextPart[], topics: TopicModel, votes: Votes): void {
+  const parts = all.filter(isLanguage);
   if (parts.length === 0) return;
   const answers = topics.votes(parts);
   if (answers.length === 0) votes.add("doubt.topic-missing", "restricted", "");

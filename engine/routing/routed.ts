@@ -7,7 +7,7 @@ import { atLeast, type DataClass } from "../core/data-class.ts";
 import { type ErrorCode, WeirError } from "../core/errors.ts";
 import type { GenerationEvent, Generator } from "../core/generator.ts";
 import type { Zone } from "../core/policy.ts";
-import type { GenerationRequest } from "../core/request.ts";
+import type { GenerationRequest, Prompt } from "../core/request.ts";
 import type { Decision, Target } from "../core/route.ts";
 
 export interface RoutedBackend extends Generator {
@@ -51,6 +51,7 @@ const NOBODY_THERE: ReadonlySet<ErrorCode> = new Set(["backend_failed", "backend
 export class RoutedGenerator implements Generator {
   readonly #ports: RoutedPorts;
   readonly #bound = new WeakMap<GenerationRequest, Bound>();
+  readonly #hidden = new WeakMap<Prompt, Pseudonymised>();
   /** Of what is handed to backends: the class that its text has by then. */
   readonly #classes = new WeakMap<GenerationRequest, DataClass>();
 
@@ -77,14 +78,25 @@ export class RoutedGenerator implements Generator {
     assert(bound !== undefined, "a request must be decided on before it is served");
     const { route, caller } = bound.decision;
     assert(route.action === "serve", "a request that was refused is not served");
-    const keep = atLeast(route.class, "personal") ? new AnswerText() : undefined;
+    if (!atLeast(route.class, "personal")) {
+      yield* this.#insideIfRefused(request, bound, signal);
+      return;
+    }
+    let text = "";
+    let kept = false;
+    const keep = (): void => {
+      if (!kept) this.#ports.rememberAnswer(caller.id, text, route.class);
+      kept = true;
+    };
     try {
       for await (const event of this.#insideIfRefused(request, bound, signal)) {
-        keep?.add(event);
+        if (event.kind === "text") text += event.text;
+        // Before the client has the whole of it: its next request may already hold it.
+        if (event.kind === "finished") keep();
         yield event;
       }
     } finally {
-      if (keep !== undefined) this.#ports.rememberAnswer(caller.id, keep.text, route.class);
+      keep();
     }
   }
 
@@ -134,9 +146,14 @@ export class RoutedGenerator implements Generator {
     }
   }
 
+  /** The choices of a request share their prompt, and so its placeholders. */
   #hide(request: GenerationRequest): Pseudonymised {
-    const hidden = this.#ports.pseudonymise(request);
-    if (hidden !== undefined) return hidden;
+    const hidden = this.#hidden.get(request.prompt) ?? this.#ports.pseudonymise(request);
+    if (hidden !== undefined) {
+      this.#hidden.set(request.prompt, hidden);
+      const { choice, sampling } = request;
+      return { ...hidden, request: { ...hidden.request, choice, sampling } };
+    }
     throw new WeirError(
       "egress_refused",
       "Nothing was sent: what has to be replaced in this request before it may leave cannot be.",
@@ -163,12 +180,5 @@ export class RoutedGenerator implements Generator {
         }
       },
     };
-  }
-}
-
-class AnswerText {
-  text = "";
-  add(event: GenerationEvent): void {
-    if (event.kind === "text") this.text += event.text;
   }
 }

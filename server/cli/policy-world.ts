@@ -2,14 +2,12 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Zone } from "../../engine/core/policy.ts";
-import type { GenerationRequest } from "../../engine/core/request.ts";
 import { VIEW_BOUNDS } from "../../engine/routing/canonical.ts";
 import { classify } from "../../engine/routing/classify.ts";
 import type { BackendFacts } from "../../engine/routing/decide.ts";
 import { LOCAL, type NamedBackend } from "../../engine/routing/model-names.ts";
 import { type TrialPorts, tryPolicy } from "../../engine/routing/policy-trial.ts";
-import { pseudonymise } from "../../engine/routing/pseudonyms.ts";
-import type { TopicModel } from "../../engine/routing/topic.ts";
+import { isReleasable } from "../../engine/routing/releasable.ts";
 import { createTopicModel, readTopicModel } from "../../engine/routing/topic-model.ts";
 import { screen } from "../../engine/screening/screen.ts";
 import { openCatalog } from "../../models/catalog.ts";
@@ -32,7 +30,8 @@ export function trialPorts(config: Config): TrialPorts {
   const installed = installedModels(config);
   return {
     classify: async (body, declared) => classify(body, { topics, declared }),
-    isReleasable: async (requests) => isReleasable(requests, topics),
+    isReleasable: (requests) =>
+      isReleasable(requests, (bytes) => screen({ kind: "bytes", bytes }, topics, VIEW_BOUNDS).class),
     draft: drafter(config.server),
     backends: configured(config),
     local: { autoModel: autoModel(config, installed), isInstalled: (model) => installed.includes(model) },
@@ -66,14 +65,3 @@ function installedModels({ home, models, modelsFolder }: Config): readonly strin
 
 const autoModel = ({ models }: Config, installed: readonly string[]): string =>
   models.default ?? installed[0] ?? RESIDENT_NAME;
-
-/** As the router asks of text that would leave pseudonymised: whether what is left of it is public by itself. */
-function isReleasable(requests: readonly GenerationRequest[], topics: TopicModel): boolean {
-  const outgoing = requests.map((request) => pseudonymise(request)?.request.prompt);
-  if (outgoing.length === 0) return false;
-  return outgoing.every((prompt) => {
-    if (prompt === undefined) return false;
-    const bytes = Buffer.from(JSON.stringify(prompt));
-    return screen({ kind: "bytes", bytes }, topics, VIEW_BOUNDS).class === "public";
-  });
-}

@@ -3,8 +3,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { pseudonymise } from "../../engine/routing/pseudonyms.ts";
 import { type CloudDouble, startCloudDouble } from "../support/cloud-double/cloud-double.ts";
 import { chunksOf, send } from "../support/http-client.ts";
+import { remoteRequest } from "../support/remote.ts";
 import {
   doubleBackend,
   type RoutedServer,
@@ -227,27 +229,39 @@ describe("internal text, where the policy lets it out pseudonymised", () => {
 
   test("leaves without its values, and its answer has them again, in text and in calls, however it is cut", async () => {
     await using place = await start({ policy });
+    const outgoing = pseudonymise(remoteRequest({ prompt: { kind: "text", text: INTERNAL } }))?.request
+      .prompt;
+    const text = outgoing?.kind === "text" ? outgoing.text : "";
+    const [one = "", two = "", mail = ""] = text.match(/\[[A-Z]+-[A-Z]+\]/g) ?? [];
+    expect(text).toBe(`Which of ${one} and ${two} should answer for ${mail}?`);
     for (const stream of [false, true]) {
       await double.reset();
       await double.script({
         kind: "answer",
-        texts: ["Take [HOST-B", "K] and write to ", "[EMA", "IL-DM]."],
-        toolCalls: [{ id: "c", name: "ping", arguments: ['{"host":"[HO', 'ST-CL]"}'] }],
+        texts: [
+          `Take ${one.slice(0, 5)}`,
+          `${one.slice(5)} and write to `,
+          mail.slice(0, 3),
+          `${mail.slice(3)}.`,
+        ],
+        toolCalls: [
+          { id: "c", name: "ping", arguments: [`{"host":"${two.slice(0, 3)}`, `${two.slice(3)}"}`] },
+        ],
         splitBytes: 5,
       });
       const answer = await ask(place, chat(INTERNAL, { stream }));
       expect(said(answer)).toEqual(["internal", "cloud", "double"]);
-      const { text, call } = stream
+      const { said: told, call } = stream
         ? joined(chunksOf(answer.text))
         : {
-            text: answer.json.choices[0].message.content,
+            said: answer.json.choices[0].message.content,
             call: answer.json.choices[0].message.tool_calls[0].function.arguments,
           };
-      expect(text).toBe("Take 10.20.30.40 and write to support@firma.example.");
+      expect(told).toBe("Take 10.20.30.40 and write to support@firma.example.");
       expect(call).toBe('{"host":"10.20.30.41"}');
       const [request] = (await double.record()).requests;
       expect(request?.body).not.toMatch(/10\.20\.30|firma/);
-      expect(request?.body).toContain("Which of [HOST-BK] and [HOST-CL] should answer for [EMAIL-DM]?");
+      expect(request?.body).toContain(text);
     }
   });
 
@@ -266,10 +280,10 @@ describe("internal text, where the policy lets it out pseudonymised", () => {
     expect(said(await ask(place, chat(INTERNAL)))).toEqual(["internal", "onprem", "local"]);
   });
 
-  function joined(chunks: ReturnType<typeof chunksOf>): { readonly text: string; readonly call: string } {
+  function joined(chunks: ReturnType<typeof chunksOf>): { readonly said: string; readonly call: string } {
     const deltas = chunks.flatMap(({ choices }) => choices.map(({ delta }: { delta: object }) => delta));
     return {
-      text: deltas.map((delta) => delta.content ?? "").join(""),
+      said: deltas.map((delta) => delta.content ?? "").join(""),
       call: deltas.map((delta) => delta.tool_calls?.[0].function.arguments ?? "").join(""),
     };
   }

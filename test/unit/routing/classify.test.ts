@@ -152,3 +152,22 @@ describe("doubt is restricted", () => {
     });
   });
 });
+
+test("numbers and the model's name have no topic: the topic model is not asked about them", () => {
+  const read: string[] = [];
+  const topics: TopicModel = {
+    votes: (parts) => {
+      read.push(...parts.map(({ where }) => where));
+      return [{ topic: "public", score: 1, where: "" }];
+    },
+  };
+  const body = {
+    ...Object(ask("What is a river?")),
+    model: "gpt",
+    seed: 7919,
+    temperature: 0.7,
+    stop: ["END"],
+  };
+  classify(body, { topics });
+  expect(read).toEqual(["/messages/0/content", "/stop/0"]);
+});

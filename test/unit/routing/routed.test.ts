@@ -192,6 +192,23 @@ describe("pseudonymised", () => {
     expect(generator.classOf(a.asked[0] as GenerationRequest)).toBe("public");
   });
 
+  test("the choices of a request have their placeholders in common", async () => {
+    const a = backend("a", "cloud", answer("hi"));
+    let calls = 0;
+    const { generator } = setUp([a], {
+      pseudonymise: (request) => {
+        calls += 1;
+        return pseudonymise(request);
+      },
+    });
+    const first = remoteRequest();
+    const second = { ...first, choice: 1 };
+    generator.bind([first, second], decision({ class: "internal", pseudonymise: true, backends: ["a"] }));
+    await Promise.all([eventsOf(generator, first), eventsOf(generator, second)]);
+    expect(calls).toBe(1);
+    expect(a.asked.map(({ choice }) => choice)).toEqual([0, 1]);
+  });
+
   test("what cannot be does not leave", async () => {
     const a = backend("a", "cloud", answer("hi"));
     const { generator } = setUp([a]);
@@ -209,6 +226,15 @@ describe("pseudonymised", () => {
     await eventsOf(generator, request);
     expect(generator.classOf(a.asked[0] as GenerationRequest)).toBe("internal");
   });
+});
+
+test("an answer is remembered before its client has the whole of it", async () => {
+  const { generator, remembered } = setUp([backend("a", "onprem", answer("her salary is 5,000"))]);
+  const request = remoteRequest();
+  generator.bind([request], decision({ class: "restricted", zone: "onprem", backends: ["a"] }));
+  for await (const event of generator.generate(request, AbortSignal.timeout(1000)))
+    expect(remembered).toHaveLength(event.kind === "finished" ? 1 : 0);
+  expect(remembered).toHaveLength(1);
 });
 
 test("answers to personal and restricted requests are remembered, also where the client left; others are not", async () => {

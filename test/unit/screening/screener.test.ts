@@ -259,6 +259,29 @@ describe("bytes that are about to leave", () => {
     expect(faults).toEqual([]);
   });
 
+  test("are judged without the vendors' own words, whatever the seed, and with everything else", async () => {
+    const screener = screenerOf();
+    const question = { role: "user", content: "What is the capital of Norway?" };
+    for (let seed = 0; seed < 50; seed += 1) {
+      const body = {
+        model: "gpt-4.1-mini",
+        stream: true,
+        seed: seed * 997,
+        messages: [question],
+        max_tokens: seed,
+      };
+      expect(await screener.judgeBytes(bytesOf(body)), `seed ${body.seed}`).toBe("public");
+    }
+    // What stands where a word of theirs is expected, and is none, is read.
+    const card = "4111111111111111";
+    for (const body of [
+      { model: `card ${card}` },
+      { messages: [{ ...question, role: card }] },
+      { tools: [{ type: card }] },
+    ])
+      expect(await screener.judgeBytes(bytesOf({ messages: [question], ...body }))).toBe("personal");
+  });
+
   test.each([
     ["no JSON", "hello"],
     ["nothing", ""],
