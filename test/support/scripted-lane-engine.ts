@@ -9,7 +9,7 @@ import type { TextCodec } from "../../engine/local/text-codec.ts";
 import { violations } from "../../engine/scheduler/invariants.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { GREEDY, laneLimits } from "./scheduler-build.ts";
-import { type LaneScript, ScriptedLane } from "./scripted-lane.ts";
+import { type LaneScript, ScriptedLane, says } from "./scripted-lane.ts";
 import { byteCard, byteCodec } from "./scripted-lane-codec.ts";
 
 export type RequestChanges = Partial<Omit<GenerationRequest, "prompt" | "sampling">> & {
@@ -98,6 +98,16 @@ export function scriptedEngine({ lanes: scripts = [{}], limits, codec, sleep }: 
   const [lane] = lanes as [ScriptedLane];
   return { engine, clock, lane, lanes, incidents, ask, answer, load, breaches, tick };
 }
+
+export const STORY = "there was a river that ran to the sea and back again";
+
+/** An engine whose model tells this text, a byte a token, and then ends. */
+export const telling = (text: string) => scriptedEngine({ lanes: [{ next: says(text) }] });
+
+export const kinds = (events: readonly GenerationEvent[]): readonly string[] =>
+  events.map(({ kind }) => kind);
+export const textEvents = (events: readonly GenerationEvent[]) =>
+  events.filter((event) => event.kind === "text");
 
 /** Whatever can go on without an outside event has gone on. */
 export async function settled(): Promise<void> {
