@@ -107,7 +107,8 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
   );
   const name = defaultName();
   if (name === undefined && Object.keys(config.backends).length === 0) throw new ConfigError([NO_MODEL]);
-  const ready = (name === undefined ? Promise.resolve() : host.warm(name)).then(() => {
+  const warm = [routed.warm(), ...(name === undefined ? [] : [host.warm(name)])];
+  const ready = Promise.all(warm).then(() => {
     if (readiness.kind === "starting") readiness = { kind: "ready" };
   });
   const drain = drainer(app, {

@@ -56,6 +56,8 @@ export interface OpenedRouting {
   readonly generator: RoutedGenerator;
   /** All but this process's own engine. */
   backends(): readonly BackendState[];
+  /** Runs the classifier until it is fast. Never rejects. */
+  warm(): Promise<void>;
   /** Reads the policy again. */
   reload(): void;
   close(): Promise<void>;
@@ -123,11 +125,11 @@ export async function openRouting(config: Config, ports: RoutingPorts): Promise<
     log,
   });
   parts.policy.watch();
-  await warmUp(screener);
   return {
     routing: joinRouting(router, generator, backends.known),
     generator,
     backends: () => backends.known.map(({ name, zone, isUp }) => ({ name, zone, up: isUp() })),
+    warm: () => warmUp(screener),
     reload: () => void parts.policy?.reload(),
     close: async () => {
       parts.policy?.close();
@@ -161,11 +163,12 @@ export const openScreener = (
 
 /** Code that has run a few times is ten times as fast: the first client should not be the one who waits for that. */
 async function warmUp(screener: Screener): Promise<void> {
-  void screener.warm();
+  const thread = screener.warm();
   for (let turn = 0; turn < WARM_UPS; turn += 1) {
     const content = `${turn}. The river rises in the north, call 555-0${100 + turn} or write to info@example.org for a map.`;
     await screener.classify({ messages: [{ role: "user", content }] }, [], content.length);
   }
+  await thread;
 }
 
 const WARM_UPS = 20;
