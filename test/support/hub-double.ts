@@ -63,6 +63,11 @@ export interface HubDouble {
 
 export const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 
+/** The id that git gives a file, which hubs list as `blobId`. */
+export const gitDigest = (content: Buffer): string =>
+  createHash("sha1").update(`blob ${content.length}\0`).update(content).digest("hex");
+export const sha256 = (content: Buffer): string => createHash("sha256").update(content).digest("hex");
+
 export async function startHubDouble(
   repositories: Readonly<Record<string, DoubleRepository>>,
 ): Promise<HubDouble> {
@@ -154,11 +159,11 @@ function listing(repository: DoubleRepository, commit: string): unknown {
     siblings: Object.entries(repository.files).map(([rfilename, { content, lfs, listed }]) => ({
       rfilename,
       size: content.length,
-      blobId: createHash("sha1").update(`blob ${content.length}\0`).update(content).digest("hex"),
+      blobId: gitDigest(content),
       ...(lfs === true
         ? {
             lfs: {
-              sha256: createHash("sha256").update(content).digest("hex"),
+              sha256: sha256(content),
               size: content.length,
               pointerSize: 130,
             },
