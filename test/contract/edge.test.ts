@@ -5,8 +5,8 @@ import { newKey } from "../../server/keys/hash.ts";
 import { hashKey, parseKeysFile } from "../../server/keys/keys-file.ts";
 import { KeyTable } from "../../server/keys/verifier.ts";
 import { send } from "../support/http-client.ts";
+import { conforms } from "../support/openai-schema.ts";
 import { startTestServer, type TestServer } from "../support/test-server.ts";
-import { conforms } from "./contract-suite.ts";
 
 const MODEL = "scripted";
 const ask = (server: TestServer, headers: Record<string, string> = {}, body: object = {}) =>

@@ -7,9 +7,9 @@ import { type KeyRing, openKeyRing } from "../../server/keys/key-ring.ts";
 import { type StoredKey, storeFile, writeStore } from "../../server/keys/store.ts";
 import { scopeOf } from "../../server/plugins/auth.ts";
 import { send } from "../support/http-client.ts";
+import { conforms } from "../support/openai-schema.ts";
 import { madeKey, revoked } from "../support/stored-keys.ts";
 import { startTestServer, type TestServer } from "../support/test-server.ts";
-import { conforms } from "./contract-suite.ts";
 
 /** What the issue promises, of a key that is made or revoked while the server runs. */
 const COUNTS_WITHIN_MS = 2000;

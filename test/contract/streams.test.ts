@@ -4,8 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test, vi } from "vitest";
 import { WeirError } from "../../engine/core/errors.ts";
 import { chunksOf, send } from "../support/http-client.ts";
+import { conforms } from "../support/openai-schema.ts";
 import { startTestServer, type TestServer } from "../support/test-server.ts";
-import { conforms } from "./contract-suite.ts";
 
 const MODEL = "scripted";
 const completion = (server: TestServer, body: object) =>

@@ -2,8 +2,8 @@
 import OpenAI from "openai";
 import { expect, test } from "vitest";
 import { chunksOf, send } from "../support/http-client.ts";
+import { conforms } from "../support/openai-schema.ts";
 import { startTestServer, type TestServer } from "../support/test-server.ts";
-import { conforms } from "./contract-suite.ts";
 
 const body = {
   model: "scripted",

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Ajv2020 } from "ajv/dist/2020.js";
+import { expect } from "vitest";
 
 const FILE = fileURLToPath(new URL("../../../shared/data/openai-openapi/openapi.json", import.meta.url));
 
@@ -56,6 +57,11 @@ export function complaints(name: Judged, value: unknown): readonly string[] {
   judge ??= createJudge();
   return judge(name, value);
 }
+
+/** Fails where a value does not conform; passes where ../shared is absent. */
+export const conforms = (name: Judged, value: unknown): void => {
+  if (openaiSchemaAvailable) expect(complaints(name, value), name).toEqual([]);
+};
 
 function createJudge() {
   const document = JSON.parse(readFileSync(FILE, "utf8")) as {
