@@ -23,6 +23,7 @@ import {
 } from "../engine/screening/screener.ts";
 import { type BackendPorts, openBackends } from "./backends.ts";
 import type { Config } from "./config.ts";
+import { lockHome } from "./home-lock.ts";
 import { PolicyStore } from "./policy/policy-store.ts";
 import type { Routing } from "./ports.ts";
 import { drafter } from "./routes/draft.ts";
@@ -73,6 +74,17 @@ const SCREENING_QUEUE_MAX = 64;
 
 /** Rejects with PolicyError, ConfigError or ReceiptLogError, and with the system's errors where state cannot be kept. */
 export async function openRouting(config: Config, ports: RoutingPorts): Promise<OpenedRouting> {
+  const lock = lockHome(config.home);
+  try {
+    const opened = await open(config, ports);
+    return { ...opened, close: () => opened.close().finally(() => lock.release()) };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+async function open(config: Config, ports: RoutingPorts): Promise<OpenedRouting> {
   const { clock, log, local } = ports;
   const screener = openScreener(config, { onFault: ports.onFault, ...ports.screening });
   const pins = openPins({
