@@ -93,9 +93,12 @@ function differing(text: string, change: (stretch: string) => string): string {
 
 function* stretches(text: string): Generator<string> {
   for (let start = 0; start < text.length; start += STRETCH) {
-    yield text.slice(Math.max(0, start - AROUND), start + STRETCH + AROUND);
+    yield flat(text.slice(Math.max(0, start - AROUND), start + STRETCH + AROUND));
   }
 }
+
+/** A copy: each look into a slice of a long text goes by way of that text, and there will be thousands of them. */
+const flat = (text: string): string => Buffer.from(text, "utf16le").toString("utf16le");
 
 /** The readings of all stretches with other spellings, the first of each together, then the second, and so on. */
 function spellings(text: string): readonly string[] {

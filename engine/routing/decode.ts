@@ -162,6 +162,7 @@ for (const mark of "+/-_") KINDS[mark.charCodeAt(0)] = MARK;
 
 /** 0 behind the end too. */
 function kindAt(text: string, index: number): number {
+  if (index >= text.length) return 0;
   const unit = text.charCodeAt(index);
   return unit < 128 ? (KINDS[unit] as number) : 0;
 }

@@ -5,22 +5,31 @@ export function loosened(text: string): readonly string[] {
   const signs = signsOf(text);
   if (signs === 0) return [];
   const spelled = (reading: string): string => ((signs & ADDRESS) === 0 ? reading : addresses(reading));
-  const readings: string[] = [];
-  if ((signs & FIGURES) === 0) readings.push(spelled(text));
-  else {
-    const plain = tight(numerals(text));
-    readings.push(spelled(ovals(plain)), rows(plain));
+  const has = (sign: number): boolean => (signs & sign) !== 0;
+  let plain = text;
+  if (has(FIGURES)) {
+    if (has(NUMERALS) || MORE_NUMERALS.test(text)) plain = numerals(text);
+    // What has just become a digit may stand beside others that the signs say nothing of.
+    if (has(SET_APART) || plain !== text || text.includes(MIDDLE_DOT)) plain = tight(plain);
   }
-  if ((signs & LETTERS) !== 0) {
-    for (const letters of leet(text)) readings.push(spelled(letters));
+  const readings = [spelled(has(OVALS) || plain !== text ? ovals(plain) : plain)];
+  if (has(FIGURES)) readings.push(rows(plain));
+  if (has(LETTERS)) {
+    for (const letters of leet(has(SPACED_OUT) ? joinedUp(text) : text)) readings.push(spelled(letters));
   }
   return [...new Set(readings)].filter((reading) => reading !== text);
 }
 
-/** Signs that a reading may differ: figures in letters or set apart, letters in figures or set apart, an address in words. */
+/** Signs that a reading may differ: of figures in letters, of letters in figures or set apart, of an address in words. */
 const FIGURES = 1;
 const LETTERS = 2;
 const ADDRESS = 4;
+/** Of figures, more closely: numbers in words or Han; set apart one by one; in a token with what looks like them. */
+const NUMERALS = 8;
+const SET_APART = 16;
+const OVALS = 32;
+/** Of letters, more closely: each on its own. */
+const SPACED_OUT = 64;
 
 const FIGURE = 1;
 const OVAL = 2;
@@ -37,21 +46,27 @@ for (const gap of " ._-*") SIGN_KINDS[gap.charCodeAt(0)] = GAP;
 /** One look at each character: most texts have none of the signs, and are not read again. */
 function signsOf(text: string): number {
   let signs = ADDRESS_SIGN.test(text) ? ADDRESS : 0;
-  if (NUMERAL_SIGN.test(text)) signs |= FIGURES;
+  if (NUMERAL_SIGN.test(text)) signs |= FIGURES | NUMERALS;
   let last = 0;
   let beforeLast = 0;
   for (let index = 0; index < text.length; index += 1) {
     const unit = text.charCodeAt(index);
     const kind = unit < 128 ? (SIGN_KINDS[unit] as number) : 0;
-    if (kind === FIGURE) {
-      if (last === OVAL || (last === GAP && beforeLast === FIGURE)) signs |= FIGURES;
-      else if (last === LETTER && kindOf(text, index - 1) === IS_ALIKE) signs |= FIGURES;
+    if (kind === GAP) {
+      // One figure between two gaps.
+      if (beforeLast === GAP && (last & (FIGURE | OVAL)) !== 0) signs |= SET_APART;
+    } else if (kind === FIGURE) {
+      if (last === OVAL) signs |= FIGURES | OVALS;
+      else if (last === GAP && beforeLast === FIGURE) {
+        signs |= index > 2 && BEFORE_PAIR.includes(text[index - 3] as string) ? FIGURES | SET_APART : FIGURES;
+      } else if (last === LETTER && kindOf(text, index - 1) === IS_ALIKE) signs |= FIGURES;
     } else if ((kind & (LETTER | OVAL)) !== 0) {
-      if (last === FIGURE) signs |= kind === OVAL || KINDS[unit] === IS_ALIKE ? FIGURES | LETTERS : LETTERS;
+      if (last === FIGURE && kind === OVAL) signs |= FIGURES | OVALS | LETTERS;
+      else if (last === FIGURE) signs |= KINDS[unit] === IS_ALIKE ? FIGURES | LETTERS : LETTERS;
       else if (last === MARK) signs |= LETTERS;
       else if (last === GAP && (beforeLast & (LETTER | OVAL)) !== 0) {
         // Two letters, each without another on its other side.
-        if (!isLetterAt(text, index + 1) && !isLetterAt(text, index - 3)) signs |= LETTERS;
+        if (!isLetterAt(text, index + 1) && !isLetterAt(text, index - 3)) signs |= LETTERS | SPACED_OUT;
       }
     }
     beforeLast = last;
@@ -60,14 +75,18 @@ function signsOf(text: string): number {
   return signs;
 }
 
-const isLetterAt = (text: string, index: number): boolean => {
+function isLetterAt(text: string, index: number): boolean {
   const letter = text.charCodeAt(index) | 0x20;
   return letter >= 0x61 && letter <= 0x7a;
-};
+}
 
 const ADDRESS_SIGN = /(?:dot|点|\(a\)|艾特|圈a|#at#|_at_|[[({<]\s?(?:at|@|a|\.)\s?[\])}>]|\s@\s)/i;
 const NUMERAL_SIGN =
   /[〇零一二三四五六七八九壹贰叁肆伍陆柒捌玖幺]|(?:one|two|three|four|five|six|seven|eight|nine|zero)[ ,.-]{1,2}(?:one|two|three|four|five|six|seven|eight|nine|zero)/i;
+
+/** Say nothing by themselves, and are read beside others. */
+const MORE_NUMERALS = /[兩两]|\boh\b/i;
+const MIDDLE_DOT = "·";
 
 const HAN_DIGITS = "〇零一二三四五六七八九壹贰叁肆伍陆柒捌玖幺兩两";
 const HAN_VALUES = "00123456789123456789122";
@@ -130,11 +149,12 @@ function isWrittenBeside(text: string, at: number, step: 1 | -1): boolean {
 const isBetweenDigits = (unit: number): boolean =>
   unit === 0x20 || unit === 0x2c || unit === 0x2d || unit === 0x2e || unit === 0xb7 || unit === 0x3001;
 
-/** Digits set apart one by one; two alone only behind what begins a code, for else they are a list. */
+/** Digits set apart one by one; two alone only behind what begins a code (BEFORE_PAIR), for else they are a list. */
 function tight(text: string): string {
   return text.replace(APART, (run) => (/\d[^\d]{0,3}\d/.test(run) ? run.replace(/[ ._·-]/g, "") : run));
 }
 
+const BEFORE_PAIR = "%=x#";
 const APART =
   /(?<![\dA-Za-z])[\dOolI](?:[ ._·-][\dOolI]){2,}(?![\d])|(?<=\d)(?:[ ._·-]\d){3,}(?!\d)|(?<=[A-Za-z])\d(?:[ ._·-]\d){2,}(?!\d)|(?<=[%=x#])\d[ ._·-]\d(?!\d)/g;
 
@@ -232,6 +252,7 @@ function rows(text: string): string {
 
 /** 0 behind the end too. */
 function kindOf(text: string, index: number): number {
+  if (index >= text.length) return 0;
   const unit = text.charCodeAt(index);
   return unit < 128 ? (KINDS[unit] as number) : 0;
 }
@@ -254,12 +275,13 @@ const LEET_TOKEN: TokenShape = {
 /** Letters set apart: `s a l a r y`. */
 const SPACED = /(?<![A-Za-z])[A-Za-z](?:([ ._*-])[A-Za-z](?![A-Za-z])){3,40}/g;
 
+const joinedUp = (text: string): string => text.replace(SPACED, (run) => run.replace(/[ ._*-]/g, ""));
+
 /** With figures and marks read as letters: 1 as i, and as l. */
 function leet(text: string): readonly string[] {
-  const close = text.replace(SPACED, (run) => run.replace(/[ ._*-]/g, ""));
-  if (!MIXED.test(close)) return [close];
-  return (close.includes("1") ? ["i", "l"] : ["i"]).map((one) =>
-    rewritten(close, LEET_TOKEN, (token) => (MIXED.test(token) ? asLetters(token, one) : token)),
+  if (!MIXED.test(text)) return [text];
+  return (text.includes("1") ? ["i", "l"] : ["i"]).map((one) =>
+    rewritten(text, LEET_TOKEN, (token) => (MIXED.test(token) ? asLetters(token, one) : token)),
   );
 }
 
