@@ -8,6 +8,7 @@ import { sequenceId, slot, tokenId } from "../../engine/core/brand.ts";
 import { uniform } from "../../engine/core/random.ts";
 import type { Sampling } from "../../engine/core/request.ts";
 import { RowSampler, scoreTarget } from "../../engine/worker/sampler.ts";
+import { PLAIN } from "../../test/support/requests.ts";
 
 const vocabSize = Number(process.argv[2] ?? 49_152);
 const ROWS = 32;
@@ -22,20 +23,8 @@ const rows = Array.from({ length: ROWS }, (_, row) =>
   }),
 );
 
-const plain: Sampling = {
-  temperature: 1,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: 7,
-};
-
 function sampler(change: Partial<Sampling>, logprobs?: number): () => void {
-  const sampling = { ...plain, ...change };
+  const sampling = { ...PLAIN, seed: 7, ...change };
   const opening = { sequence: sequenceId(1), slot: slot(0), sampling, logprobs, endTokens: [], minTokens: 0 };
   const one = new RowSampler(opening, vocabSize);
   one.observePrompt(Array.from({ length: 1000 }, (_, i) => tokenId((i * 37) % vocabSize)));

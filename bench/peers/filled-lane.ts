@@ -6,7 +6,7 @@
 import { sequenceId, slot, stepId, type TokenId } from "../../engine/core/brand.ts";
 import type { Lane } from "../../engine/core/lane.ts";
 import type { SampledToken, StepOutcome, StepPlan } from "../../engine/core/step.ts";
-import { GREEDY } from "../support/served.ts";
+import { GREEDY } from "../../test/support/requests.ts";
 
 type Owed = Pick<StepPlan, "closings" | "moves" | "openings">;
 const NOTHING: Owed = { closings: [], moves: [], openings: [] };

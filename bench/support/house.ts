@@ -8,9 +8,10 @@ import { openCatalog } from "../../models/catalog.ts";
 import { type Config, loadConfig } from "../../server/config.ts";
 import { ModelShelf } from "../../server/model-shelf.ts";
 import { createLogger } from "../../server/plugins/logger.ts";
+import { newRequest } from "../../test/support/requests.ts";
 import { type BenchModel, freshFolder, prepareModel } from "./models.ts";
 import type { BenchOptions } from "./options.ts";
-import { clock, GREEDY } from "./served.ts";
+import { clock } from "./served.ts";
 
 const NAME = "bench";
 
@@ -59,7 +60,5 @@ export async function openHost({ config }: House): Promise<ModelHost> {
 }
 
 /** Greedy, and never at an end before `maxTokens`. */
-export const plainRequest = (id: string, prompt: Prompt, maxTokens: number): GenerationRequest => ({
-  ...{ id, choice: 0, model: NAME, prompt, sampling: GREEDY, maxTokens, minTokens: 0, ignoreEos: true },
-  ...{ stop: [], stopTokenIds: [], logprobs: undefined, echo: false, priority: 0, timeoutMs: undefined },
-});
+export const plainRequest = (id: string, prompt: Prompt, maxTokens: number): GenerationRequest =>
+  newRequest({ id, model: NAME, prompt, maxTokens, ignoreEos: true });

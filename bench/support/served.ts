@@ -3,10 +3,10 @@ import { type TokenId, tokenId } from "../../engine/core/brand.ts";
 import type { Clock } from "../../engine/core/clock.ts";
 import type { LaneLimits } from "../../engine/core/limits.ts";
 import { uniform } from "../../engine/core/random.ts";
-import type { Sampling } from "../../engine/core/request.ts";
 import type { NewSequence } from "../../engine/core/sequence.ts";
 import { laneLimits } from "../../server/config/lane-limits.ts";
 import { loadConfig } from "../../server/config.ts";
+import { newSequence } from "../../test/support/scheduler-build.ts";
 
 export const clock: Clock = { now: () => performance.now(), wall: () => Date.now() };
 
@@ -16,31 +16,9 @@ export function servedLimits(contextLength: number): LaneLimits {
   return laneLimits(loadConfig({ env: { WEIR_HOME: home }, cwd: home }).engine, contextLength);
 }
 
-export const GREEDY: Sampling = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: 0,
-};
-
 /** Greedy, and never at an end before `maxTokens`. */
-export const plainSequence = (prompt: readonly TokenId[], maxTokens: number): NewSequence => ({
-  prompt,
-  maxTokens,
-  minTokens: 0,
-  sampling: GREEDY,
-  endTokens: [],
-  stopTokens: [],
-  priority: 0,
-  timeoutMs: undefined,
-  logprobs: undefined,
-  promptLogprobs: undefined,
-});
+export const plainSequence = (prompt: readonly TokenId[], maxTokens: number): NewSequence =>
+  newSequence({ prompt, maxTokens });
 
 /** `index` seeds it: other prompts share no beginning with it. Special tokens, last in the vocabulary, are left out. */
 export const randomPrompt = (index: number, length: number, vocabSize: number): readonly TokenId[] =>

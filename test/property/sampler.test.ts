@@ -5,18 +5,7 @@ import { sequenceId, slot, type TokenId, tokenId } from "../../engine/core/brand
 import { uniform } from "../../engine/core/random.ts";
 import type { Sampling } from "../../engine/core/request.ts";
 import { RowSampler, scoreTarget } from "../../engine/worker/sampler.ts";
-
-const plain: Sampling = {
-  temperature: 1,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: 0,
-};
+import { PLAIN } from "../support/requests.ts";
 
 interface Candidate {
   readonly id: number;
@@ -76,7 +65,7 @@ function samplerOf(
   vocabSize: number,
   more: { endTokens?: TokenId[]; minTokens?: number } = {},
 ) {
-  const sampling = { ...plain, ...change };
+  const sampling = { ...PLAIN, ...change };
   const opening = { sequence: sequenceId(1), slot: slot(0), sampling, logprobs: undefined };
   return new RowSampler(
     { ...opening, endTokens: more.endTokens ?? [], minTokens: more.minTokens ?? 0 },
@@ -105,7 +94,7 @@ describe("a draw", () => {
   test("falls where the naive sampler's cumulative sum says, under every mix of filters", () => {
     fc.assert(
       fc.property(row, filters, fc.nat({ max: 5 }), (logits, change, skip) => {
-        const sampling = { ...plain, ...change };
+        const sampling = { ...PLAIN, ...change };
         const sampler = samplerOf(change, logits.length);
         for (let i = 0; i < skip; i += 1) sampler.sample(logits);
         const { token } = sampler.sample(logits);
@@ -174,7 +163,7 @@ describe("a draw", () => {
           const answer: number[] = [];
           for (let i = 0; i < 8; i += 1) {
             const given = Float32Array.from(logits);
-            const naive = bent(given, { ...plain, ...change }, prompt, answer);
+            const naive = bent(given, { ...PLAIN, ...change }, prompt, answer);
             const { token } = sampler.sample(given);
             expect(token).toBe(naive.indexOf(Math.max(...naive)));
             answer.push(token);

@@ -2,33 +2,10 @@
 import type { GenerationEvent } from "../../engine/core/generator.ts";
 import type { GenerationRequest, Prompt } from "../../engine/core/request.ts";
 import type { Restorer } from "../../engine/routing/pseudonyms/restore.ts";
+import { newRequest, PLAIN } from "./requests.ts";
 
-export const requestOf = (prompt: Prompt | string, stop: readonly string[] = []): GenerationRequest => ({
-  id: "r",
-  choice: 0,
-  model: "m",
-  prompt: typeof prompt === "string" ? { kind: "text", text: prompt } : prompt,
-  sampling: {
-    temperature: 1,
-    topP: 1,
-    topK: 0,
-    minP: 0,
-    repetitionPenalty: 1,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
-    logitBias: [],
-    seed: 0,
-  },
-  maxTokens: undefined,
-  minTokens: 0,
-  ignoreEos: false,
-  stop,
-  stopTokenIds: [],
-  logprobs: undefined,
-  echo: false,
-  priority: 0,
-  timeoutMs: undefined,
-});
+export const requestOf = (prompt: Prompt | string, stop: readonly string[] = []): GenerationRequest =>
+  newRequest({ prompt, stop, sampling: PLAIN });
 
 /** The texts of a prompt that are prose. */
 export function textsOf({ prompt }: GenerationRequest): readonly string[] {

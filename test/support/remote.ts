@@ -8,41 +8,18 @@ import {
   type RemotePorts,
 } from "../../engine/cloud/remote-generator.ts";
 import type { GenerationEvent, Generator } from "../../engine/core/generator.ts";
-import type { GenerationRequest, Sampling } from "../../engine/core/request.ts";
+import type { GenerationRequest } from "../../engine/core/request.ts";
 import { destinationAt, openEgress } from "./egress.ts";
-
-const sampling: Sampling = {
-  temperature: 1,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: 7,
-};
-
-type Changes = Partial<Omit<GenerationRequest, "sampling">> & { readonly sampling?: Partial<Sampling> };
+import { newRequest, PLAIN, type RequestChanges } from "./requests.ts";
 
 /** A question to `small`, changed. */
-export const remoteRequest = ({ sampling: draw, ...changes }: Changes = {}): GenerationRequest => ({
-  id: "req-1",
-  choice: 0,
-  model: "small",
-  prompt: { kind: "chat", messages: [{ role: "user", content: "What is a river?" }] },
-  maxTokens: undefined,
-  minTokens: 0,
-  ignoreEos: false,
-  stop: [],
-  stopTokenIds: [],
-  logprobs: undefined,
-  echo: false,
-  priority: 0,
-  timeoutMs: undefined,
-  ...changes,
-  sampling: { ...sampling, ...draw },
-});
+export const remoteRequest = ({ sampling, ...changes }: RequestChanges = {}): GenerationRequest =>
+  newRequest({
+    model: "small",
+    prompt: { kind: "chat", messages: [{ role: "user", content: "What is a river?" }] },
+    ...changes,
+    sampling: { ...PLAIN, seed: 7, ...sampling },
+  });
 
 export interface RemoteSetup {
   readonly port: number;

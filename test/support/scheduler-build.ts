@@ -1,23 +1,11 @@
 /** Small limits and sequences for scheduler tests; a test names only what it is about. */
 import { type SequenceId, sequenceId, type TokenId, tokenId } from "../../engine/core/brand.ts";
 import type { LaneLimits } from "../../engine/core/limits.ts";
-import type { Sampling } from "../../engine/core/request.ts";
 import type { NewSequence, SchedulerEvent } from "../../engine/core/sequence.ts";
 import type { StepOutcome, StepPlan } from "../../engine/core/step.ts";
 import { Scheduler } from "../../engine/scheduler/scheduler.ts";
 import { FakeClock } from "./fake-clock.ts";
-
-export const GREEDY: Sampling = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: 0,
-};
+import { GREEDY } from "./requests.ts";
 
 export const laneLimits = (some: Partial<LaneLimits> = {}): LaneLimits => ({
   rowsMax: 4,

@@ -2,42 +2,20 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type { GenerationEvent } from "../../engine/core/generator.ts";
 import type { LaneLimits } from "../../engine/core/limits.ts";
-import type { GenerationRequest, Prompt, Sampling } from "../../engine/core/request.ts";
+import type { GenerationRequest } from "../../engine/core/request.ts";
 import type { LaneIncident } from "../../engine/local/lane-loop.ts";
 import { LocalEngine } from "../../engine/local/local-engine.ts";
 import type { TextCodec } from "../../engine/local/text-codec.ts";
 import { violations } from "../../engine/scheduler/invariants.ts";
 import { FakeClock } from "./fake-clock.ts";
-import { GREEDY, laneLimits } from "./scheduler-build.ts";
+import { newRequest, type RequestChanges } from "./requests.ts";
+import { laneLimits } from "./scheduler-build.ts";
 import { type LaneScript, ScriptedLane, says } from "./scripted-lane.ts";
 import { byteCard, byteCodec } from "./scripted-lane-codec.ts";
 
-export type RequestChanges = Partial<Omit<GenerationRequest, "prompt" | "sampling">> & {
-  readonly prompt?: string | Prompt;
-  readonly sampling?: Partial<Sampling>;
-};
-
-export const requestOf = ({
-  prompt = "Once",
-  sampling,
-  ...some
-}: RequestChanges = {}): GenerationRequest => ({
-  id: "req-1",
-  choice: 0,
-  model: byteCard.name,
-  prompt: typeof prompt === "string" ? { kind: "text", text: prompt } : prompt,
-  sampling: { ...GREEDY, ...sampling },
-  maxTokens: 8,
-  minTokens: 0,
-  ignoreEos: false,
-  stop: [],
-  stopTokenIds: [],
-  logprobs: undefined,
-  echo: false,
-  priority: 0,
-  timeoutMs: undefined,
-  ...some,
-});
+/** A greedy request for 8 tokens of the scripted model. */
+export const requestOf = (changes: RequestChanges = {}): GenerationRequest =>
+  newRequest({ model: byteCard.name, maxTokens: 8, ...changes });
 
 export interface Answered {
   readonly events: readonly GenerationEvent[];

@@ -10,8 +10,9 @@ import type { GenerationEvent } from "../../engine/core/generator.ts";
 import { openWorkerLane } from "../../engine/lanes/worker-lane.ts";
 import { WEIGHTS_NAME } from "../../models/manifest.ts";
 import { openModelSource } from "../../models/open.ts";
+import type { RequestChanges } from "../support/requests.ts";
 import { laneLimits } from "../support/scheduler-build.ts";
-import { type RequestChanges, readAll, requestOf } from "../support/scripted-lane-engine.ts";
+import { readAll, requestOf } from "../support/scripted-lane-engine.ts";
 import { type TinyEngine, tinyModel } from "../support/served-lane.ts";
 
 const LIMITS = laneLimits({ rowsMax: 3, slotTokens: 512, chunkTokensMax: 16, waitingMax: 8 });

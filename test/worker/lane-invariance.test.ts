@@ -8,7 +8,8 @@ import type { GenerationEvent } from "../../engine/core/generator.ts";
 import type { LaneLimits } from "../../engine/core/limits.ts";
 import { uniform } from "../../engine/core/random.ts";
 import type { GenerationRequest } from "../../engine/core/request.ts";
-import { type RequestChanges, requestOf } from "../support/scripted-lane-engine.ts";
+import type { RequestChanges } from "../support/requests.ts";
+import { requestOf } from "../support/scripted-lane-engine.ts";
 import { type TinyEngine, tinyModel } from "../support/served-lane.ts";
 
 const LIMITS: LaneLimits = {

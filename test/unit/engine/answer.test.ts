@@ -3,8 +3,9 @@ import { sequenceId, type TokenId } from "../../../engine/core/brand.ts";
 import { WeirError } from "../../../engine/core/errors.ts";
 import type { SchedulerEvent, SequenceTimes } from "../../../engine/core/sequence.ts";
 import { Answer } from "../../../engine/local/answer.ts";
+import type { RequestChanges } from "../../support/requests.ts";
 import { byteCodec, END, tokensOf } from "../../support/scripted-lane-codec.ts";
-import { type RequestChanges, readAll, requestOf } from "../../support/scripted-lane-engine.ts";
+import { readAll, requestOf } from "../../support/scripted-lane-engine.ts";
 
 const ID = sequenceId(1);
 const TIMES: SequenceTimes = { queueMs: 1, prefillMs: 2, decodeMs: 3 };

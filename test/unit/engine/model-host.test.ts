@@ -6,25 +6,10 @@ import type { GenerationEvent } from "../../../engine/core/generator.ts";
 import type { GenerationRequest } from "../../../engine/core/request.ts";
 import { type ModelEntry, ModelHost, type OpenModel } from "../../../engine/local/model-host.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
-import { GREEDY } from "../../support/scheduler-build.ts";
+import { newRequest } from "../../support/requests.ts";
 import { byteCard, byteCodec, textOf } from "../../support/scripted-lane-codec.ts";
 
-const requestFor = (model: string): GenerationRequest => ({
-  id: "req-1",
-  choice: 0,
-  model,
-  prompt: { kind: "text", text: "a" },
-  sampling: GREEDY,
-  maxTokens: 1,
-  minTokens: 0,
-  ignoreEos: false,
-  stop: [],
-  stopTokenIds: [],
-  logprobs: undefined,
-  echo: false,
-  priority: 0,
-  timeoutMs: undefined,
-});
+const requestFor = (model: string): GenerationRequest => newRequest({ model, prompt: "a", maxTokens: 1 });
 
 /** One installed model: what happened to it, and handles to let its opening and closing take time. */
 class Shelved {

@@ -4,18 +4,9 @@ import { uniform } from "../../../engine/core/random.ts";
 import type { Sampling } from "../../../engine/core/request.ts";
 import type { SequenceOpening } from "../../../engine/core/step.ts";
 import { RowSampler, scoreTarget } from "../../../engine/worker/sampler.ts";
+import { PLAIN } from "../../support/requests.ts";
 
-const plain: Sampling = {
-  temperature: 1,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: 1,
-};
+const plain: Sampling = { ...PLAIN, seed: 1 };
 
 const open = (change: Partial<Sampling>, more: Partial<SequenceOpening> = {}): SequenceOpening => ({
   sequence: sequenceId(1),

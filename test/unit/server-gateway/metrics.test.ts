@@ -2,37 +2,11 @@ import { expect, test } from "vitest";
 import { tokenId } from "../../../engine/core/brand.ts";
 import { WeirError } from "../../../engine/core/errors.ts";
 import type { GenerationEvent } from "../../../engine/core/generator.ts";
-import type { GenerationRequest } from "../../../engine/core/request.ts";
 import { createMetrics, type LaneStats } from "../../../engine/metering/metrics.ts";
+import { newRequest } from "../../support/requests.ts";
 import { ScriptedGenerator } from "../../support/scripted-generator.ts";
 
-const sampling = {
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  seed: 0,
-};
-const request: GenerationRequest = {
-  id: "r",
-  choice: 0,
-  model: "scripted",
-  prompt: { kind: "text", text: "abc" },
-  sampling,
-  maxTokens: 4,
-  minTokens: 0,
-  ignoreEos: true,
-  stop: [],
-  stopTokenIds: [],
-  logprobs: undefined,
-  echo: false,
-  priority: 0,
-  timeoutMs: undefined,
-};
+const request = newRequest({ model: "scripted", prompt: "abc", maxTokens: 4, ignoreEos: true });
 
 function setUp(lanes: readonly LaneStats[] = []) {
   let now = 0;
