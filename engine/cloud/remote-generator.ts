@@ -9,6 +9,7 @@ import type { DataClass } from "../core/data-class.ts";
 import { WeirError } from "../core/errors.ts";
 import type { GenerationEvent } from "../core/generator.ts";
 import type { GenerationRequest } from "../core/request.ts";
+import { TimeLimit } from "../core/time-limit.ts";
 import { AnswerState } from "./answer-state.ts";
 import { admit, type Breaker, type BreakerOptions, CLOSED, type Outcome, settle } from "./breaker.ts";
 import type { Zone } from "./destination.ts";
@@ -107,14 +108,14 @@ class Remote {
     const encoded = encode(request, this.#options);
     const startedAt = this.#ports.clock.now();
     const limitMs = request.timeoutMs ?? this.#options.requestTimeoutMs;
-    const limit = AbortSignal.timeout(limitMs);
+    using limit = new TimeLimit(limitMs);
     const readable = (thrown: unknown): unknown => {
       if (client.aborted)
         return new WeirError("cancelled", "The client left before the answer was complete.");
-      if (!limit.aborted) return asFailure(this.#options.name, thrown);
+      if (!limit.signal.aborted) return asFailure(this.#options.name, thrown);
       return new WeirError("request_timeout", `The backend's answer was not complete after ${limitMs} ms.`);
     };
-    const answer = await this.#begin(request, encoded, AbortSignal.any([client, limit]), readable);
+    const answer = await this.#begin(request, encoded, AbortSignal.any([client, limit.signal]), readable);
     let outcome: Outcome = "neither";
     try {
       yield* this.#tell(answer, startedAt);

@@ -4,6 +4,7 @@
  * end. Such a thread holds nothing but a topic model, which the next one reads again.
  */
 import { Piscina } from "piscina";
+import { TimeLimit } from "../core/time-limit.ts";
 import type { ScreeningTask, ThreadData } from "./protocol.ts";
 
 export interface ThreadOptions {
@@ -48,8 +49,9 @@ export function openThreads(data: ThreadData, options: ThreadOptions): Threads {
       // Counted here: piscina's own bound does not hold for tasks that carry a signal.
       if (waiting >= options.queueMax + THREADS_MAX) return "queue_full";
       waiting += 1;
+      using limit = new TimeLimit(timeoutMs);
       try {
-        return await pool.run(alone(task), { signal: AbortSignal.timeout(timeoutMs) });
+        return await pool.run(alone(task), { signal: limit.signal });
       } finally {
         waiting -= 1;
       }

@@ -9,6 +9,7 @@ import { type AddressInfo, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { WeirError } from "../../engine/core/errors.ts";
 import { uniform } from "../../engine/core/random.ts";
+import { createMetrics } from "../../engine/metering/metrics.ts";
 import type { RoutingPorts } from "../../server/routing.ts";
 import type { CloudDouble, DoubleTurn } from "./cloud-double/cloud-double.ts";
 import { doubleBackend, type RoutedServer, startRoutedServer } from "./routed-server.ts";
@@ -89,6 +90,17 @@ const FAULTS: readonly Fault[] = [
     turns: [{ kind: "answer", texts: ["x"], usage: { prompt_tokens: -1 } }],
   },
 ];
+
+/** One for all runs: process metrics go on for as long as the process, and hold on to what they were made with. */
+const metrics = createMetrics(
+  {
+    clock: { now: () => performance.now(), wall: () => Date.now() },
+    laneStats: () => [],
+    ready: () => true,
+    backends: () => [],
+  },
+  { version: "0.0.0" },
+);
 
 /** Private in several ways; the canary is a part that has to stay, whatever rule speaks. */
 const TEXTS: readonly ((canary: string) => string)[] = [
@@ -209,6 +221,7 @@ export async function faultRun(seed: number, double: CloudDouble, deadPort: numb
         hedge: chance(4) < 0.3,
       }),
     },
+    ports: { metrics },
     policy: {
       version: 1,
       explicit_cloud: chance(5) < 0.5 ? "refuse" : "reroute",

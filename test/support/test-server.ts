@@ -68,10 +68,12 @@ export async function startTestServer(setup: TestServerSetup = {}): Promise<Test
       limits: new RateLimits(clock),
       models: generator,
       clock,
-      metrics: createMetrics(
-        { clock, laneStats, ready: () => state.readiness.kind === "ready", backends: () => [] },
-        { version: "0.0.0" },
-      ),
+      metrics:
+        setup.ports?.metrics ??
+        createMetrics(
+          { clock, laneStats, ready: () => state.readiness.kind === "ready", backends: () => [] },
+          { version: "0.0.0" },
+        ),
       readiness: () => state.readiness,
       access: { kind: "open", principal: unlimited("local", undefined) },
       newRequestId: () => {
