@@ -94,7 +94,7 @@ export class ModelShelf {
       if (!this.#refused.has(model.name)) {
         this.#refused.add(model.name);
         this.#ports.log.error(
-          { model: model.name, err: error },
+          { model: model.name, why: String(error), err: error },
           "a model is left out: it cannot be served with these settings",
         );
       }
@@ -197,7 +197,8 @@ export class ModelShelf {
       };
     } catch (error) {
       await Promise.allSettled(lanes.map((lane) => lane.close()));
-      log.error({ model: card.name, err: error }, "a model could not be loaded");
+      // Nothing of a request is known while a model is loaded, so whatever is said may be told.
+      log.error({ model: card.name, why: String(error), err: error }, "a model could not be loaded");
       throw new WeirError(
         "model_load_failed",
         `The model ${card.name} could not be loaded; the server's log has the cause. Check it with: weir models verify ${card.name}`,
