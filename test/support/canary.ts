@@ -33,3 +33,18 @@ export function scanFolder(folder: string, except: readonly string[] = []): numb
   }
   return entries.length;
 }
+
+/** A word as it may stand in other encodings: whatever holds it in one of these holds it. */
+export function spellingsOf(word: string): readonly string[] {
+  const bytes = Buffer.from(word);
+  const spaced = Buffer.from(word, "utf16le");
+  return [
+    ...[word, word.toLowerCase(), [...word].reverse().join("")],
+    ...[spaced.toString("latin1"), bytes.toString("hex"), bytes.toString("hex").toUpperCase()],
+    // Of a longer text, by where the word begins in it; without what its neighbours decide.
+    ...[0, 1, 2].map((before) => {
+      const text = Buffer.concat([Buffer.alloc(before), bytes]).toString("base64");
+      return text.slice(Math.ceil((before * 4) / 3), Math.floor(((before + bytes.length) * 4) / 3));
+    }),
+  ];
+}

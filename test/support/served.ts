@@ -68,6 +68,8 @@ export interface ServeSetup {
   readonly env?: Readonly<Record<string, string>>;
   /** Default 0: one that is free. */
   readonly port?: number;
+  /** A command that runs it, with its own arguments, and becomes it: `sh -c '...; exec "$@"' sh`. */
+  readonly under?: readonly string[];
 }
 
 export class Served {
@@ -76,9 +78,18 @@ export class Served {
   #output = "";
   readonly #exit: Promise<number | string>;
 
-  constructor({ home, settings = [], env = {}, port = 0 }: ServeSetup) {
+  constructor({ home, settings = [], env = {}, port = 0, under = [] }: ServeSetup) {
     const set = settings.flatMap((setting) => ["--set", setting]);
-    this.process = spawn(process.execPath, [MAIN, "serve", "--port", String(port), ...set], {
+    const [command = "", ...args] = [
+      ...under,
+      process.execPath,
+      MAIN,
+      "serve",
+      "--port",
+      String(port),
+      ...set,
+    ];
+    this.process = spawn(command, args, {
       cwd: home,
       env: environment(home, env),
       stdio: ["ignore", "pipe", "pipe"],
