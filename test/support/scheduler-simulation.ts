@@ -8,11 +8,11 @@ import type { SequenceId, StepId, TokenId } from "../../engine/core/brand.ts";
 import { tokenId } from "../../engine/core/brand.ts";
 import type { FinishReason } from "../../engine/core/generator.ts";
 import type { LaneLimits } from "../../engine/core/limits.ts";
-import { uniform } from "../../engine/core/random.ts";
 import type { NewSequence, SchedulerEvent, SequenceTimes } from "../../engine/core/sequence.ts";
 import type { StepOutcome, StepPlan } from "../../engine/core/step.ts";
 import { violations } from "../../engine/scheduler/invariants.ts";
 import { Scheduler } from "../../engine/scheduler/scheduler.ts";
+import { Chance } from "./chance.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { ArenaModel, answerAlone, END_TOKEN } from "./scheduler-arena.ts";
 import { newSequence } from "./scheduler-build.ts";
@@ -63,26 +63,6 @@ interface Client {
   readonly stopsAfter: number | undefined;
   readonly tokens: TokenId[];
   end: "finished" | "failed" | "cancelled" | undefined;
-}
-
-/** A stream of chances from one seed. */
-class Chance {
-  readonly #seed: number;
-  #position = 0;
-
-  constructor(seed: number) {
-    this.#seed = seed;
-  }
-
-  /** Whole number from low to high, both included. */
-  between(low: number, high: number): number {
-    this.#position += 1;
-    return low + Math.floor(uniform(this.#seed, this.#position) * (high - low + 1));
-  }
-
-  oneIn(count: number): boolean {
-    return this.between(1, count) === 1;
-  }
 }
 
 export function simulate(seed: number, scale: Scale, tally: Tally): void {

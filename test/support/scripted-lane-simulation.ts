@@ -8,9 +8,9 @@ import { setImmediate as turn } from "node:timers/promises";
 import { type TokenId, tokenId } from "../../engine/core/brand.ts";
 import { WeirError } from "../../engine/core/errors.ts";
 import type { GenerationEvent } from "../../engine/core/generator.ts";
-import { uniform } from "../../engine/core/random.ts";
 import type { GenerationRequest } from "../../engine/core/request.ts";
 import { violations } from "../../engine/scheduler/invariants.ts";
+import { Chance } from "./chance.ts";
 import { answerAlone, type Fault, hashed, type LaneScript } from "./scripted-lane.ts";
 import { byteCodec, END, textOf } from "./scripted-lane-codec.ts";
 import { requestOf, scriptedEngine } from "./scripted-lane-engine.ts";
@@ -49,26 +49,6 @@ export const newTally = (): Tally => ({
   survivedFault: 0,
   echoed: 0,
 });
-
-/** A stream of chances from one seed. */
-class Chance {
-  readonly #seed: number;
-  #position = 0;
-
-  constructor(seed: number) {
-    this.#seed = seed;
-  }
-
-  /** Whole number from low to high, both included. */
-  between(low: number, high: number): number {
-    this.#position += 1;
-    return low + Math.floor(uniform(this.#seed, this.#position) * (high - low + 1));
-  }
-
-  oneIn(count: number): boolean {
-    return this.between(1, count) === 1;
-  }
-}
 
 const TURNS_MAX = 20_000;
 const CLIENTS_MAX = 10;

@@ -19,25 +19,10 @@ import {
   ReceiptLog,
   readHead,
 } from "../../engine/receipts/receipt-log.ts";
-import type { Decision } from "../../engine/receipts/record.ts";
 import { ReceiptVerifier, type Verified } from "../../engine/receipts/verify.ts";
+import { decisionWith } from "../support/decisions.ts";
 
-const DECISION: Decision = {
-  request: "req-1",
-  class: "restricted",
-  content: "restricted",
-  pinned: null,
-  key: null,
-  agent: null,
-  wanted: "auto",
-  zone: "onprem",
-  action: "serve",
-  backend: "local",
-  rules: ["hr.lexicon"],
-  policy: "ab".repeat(32),
-  topicModel: null,
-  bytes: 120,
-};
+const DECISION = decisionWith({ rules: ["hr.lexicon"] });
 
 let folder: string;
 beforeEach(() => {

@@ -4,21 +4,8 @@ import { createFallback } from "../../../engine/cloud/fallback.ts";
 import type { ZonedGenerator } from "../../../engine/cloud/zoned.ts";
 import { ERRORS, type ErrorCode, WeirError } from "../../../engine/core/errors.ts";
 import type { GenerationEvent } from "../../../engine/core/generator.ts";
+import { answer } from "../../support/answers.ts";
 import { eventsOf, remoteRequest } from "../../support/remote.ts";
-
-const usage = {
-  promptTokens: 1,
-  cachedTokens: 0,
-  completionTokens: 1,
-  queueMs: 0,
-  prefillMs: 0,
-  decodeMs: 0,
-};
-const answer = (text: string): readonly GenerationEvent[] => [
-  { kind: "started", promptTokens: 1 },
-  { kind: "text", text, tokens: [], logprobs: [] },
-  { kind: "finished", reason: "stop", usage },
-];
 
 interface Scripted<Z extends Zone> extends ZonedGenerator<Z> {
   asked: number;

@@ -6,17 +6,10 @@ import { RecentTimes } from "../../../engine/cloud/recent-times.ts";
 import type { ZonedGenerator } from "../../../engine/cloud/zoned.ts";
 import { WeirError } from "../../../engine/core/errors.ts";
 import type { GenerationEvent } from "../../../engine/core/generator.ts";
+import { USAGE } from "../../support/answers.ts";
 import { FakeClock } from "../../support/fake-clock.ts";
 import { eventsOf, remoteRequest } from "../../support/remote.ts";
 
-const usage = {
-  promptTokens: 1,
-  cachedTokens: 0,
-  completionTokens: 1,
-  queueMs: 0,
-  prefillMs: 0,
-  decodeMs: 0,
-};
 const textOf = (events: readonly GenerationEvent[]) =>
   events.map((event) => (event.kind === "text" ? event.text : "")).join("");
 
@@ -48,7 +41,7 @@ function backend(name: string): Backend {
         yield { kind: "started", promptTokens: 1 };
         yield { kind: "text", text: name, tokens: [], logprobs: [] };
         complete = true;
-        yield { kind: "finished", reason: "stop", usage };
+        yield { kind: "finished", reason: "stop", usage: USAGE };
       } finally {
         if (!complete) self.left += 1;
       }

@@ -5,6 +5,7 @@ import { tokenId } from "../../../engine/core/brand.ts";
 import { WeirError } from "../../../engine/core/errors.ts";
 import type { GenerationEvent } from "../../../engine/core/generator.ts";
 import { EventStream } from "../../../engine/local/event-stream.ts";
+import { USAGE } from "../../support/answers.ts";
 
 const text = (letters: string): GenerationEvent => ({
   kind: "text",
@@ -16,7 +17,7 @@ const started: GenerationEvent = { kind: "started", promptTokens: 1 };
 const finished: GenerationEvent = {
   kind: "finished",
   reason: "stop",
-  usage: { promptTokens: 1, cachedTokens: 0, completionTokens: 1, queueMs: 0, prefillMs: 0, decodeMs: 0 },
+  usage: USAGE,
 };
 const lost = new WeirError("backend_failed", "The lane was lost.");
 

@@ -14,6 +14,7 @@ import {
 import { type Pseudonymised, pseudonymise } from "../../../engine/routing/pseudonyms.ts";
 import { RECOGNISERS, recognised } from "../../../engine/routing/recognisers/index.ts";
 import { createTopicModel, readTopicModel } from "../../../engine/routing/topic-model.ts";
+import { USAGE } from "../../support/answers.ts";
 import { answerOf, callsOf, events, requestOf, textsOf } from "../../support/pseudonyms.ts";
 
 const MAIL = "support@firma.cn";
@@ -249,15 +250,7 @@ describe("the answer", () => {
 
   test("ends with what it held back, of its text and of each call", async () => {
     const opening = { id: "c", name: "f" };
-    const usage = {
-      promptTokens: 1,
-      cachedTokens: 0,
-      completionTokens: 1,
-      queueMs: 0,
-      prefillMs: 0,
-      decodeMs: 0,
-    };
-    const end: GenerationEvent = { kind: "finished", reason: "length", usage };
+    const end: GenerationEvent = { kind: "finished", reason: "length", usage: USAGE };
     const call = (index: number, part: string): GenerationEvent => ({
       kind: "tool_call",
       index,

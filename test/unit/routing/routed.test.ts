@@ -6,21 +6,8 @@ import type { GenerationEvent } from "../../../engine/core/generator.ts";
 import type { GenerationRequest } from "../../../engine/core/request.ts";
 import type { Decision, Route } from "../../../engine/core/route.ts";
 import { type RoutedBackend, RoutedGenerator, type RoutedPorts } from "../../../engine/routing/routed.ts";
+import { answer } from "../../support/answers.ts";
 import { eventsOf, remoteRequest } from "../../support/remote.ts";
-
-const usage = {
-  promptTokens: 1,
-  cachedTokens: 0,
-  completionTokens: 1,
-  queueMs: 0,
-  prefillMs: 0,
-  decodeMs: 0,
-};
-const answer = (text: string): readonly GenerationEvent[] => [
-  { kind: "started", promptTokens: 1 },
-  { kind: "text", text, tokens: [], logprobs: [] },
-  { kind: "finished", reason: "stop", usage },
-];
 
 interface Fake extends RoutedBackend {
   readonly asked: GenerationRequest[];
