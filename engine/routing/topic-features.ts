@@ -1,7 +1,8 @@
 /**
  * A text as hashed features, for training the topic model and for asking it: words and pairs of words, pieces of words
  * (3 to 5 characters), 1 to 3 characters in a row of scripts that put no spaces between words, and the shape of a
- * line's beginning, which gives chat logs and code away.
+ * line's beginning, which gives chat logs and code away. Case does not count, but that a word is written like a name is a
+ * feature of its own and in pairs with its neighbours: "dear NAME" stands for all the names that training has not seen.
  *
  * Text is cut into segments of about a sentence, because a linear model can then score any run of segments by adding.
  * Nothing here depends on a locale or a Unicode table that changes, but NFKC and lower case.
@@ -48,17 +49,23 @@ export class SegmentFeatures {
   readonly #word = new Int32Array(WORD_MAX + 2);
   #wordLength = 0;
   #previousWord = 0;
+  /** Whether the word being read is written like a name: one capital, then small letters. */
+  #named = false;
+  /** How many words in a row before this one were. */
+  #names = 0;
 
   /** `text` is what `foldText` gave; `from` and `to` are what `segmentEnd` gave. */
   read(text: string, from: number, to: number): void {
     this.counts.fill(0);
     this.#wordLength = 0;
     this.#previousWord = 0;
+    this.#names = 0;
     let runs = 0;
     let lastClass = NEWLINE;
     let lineStart = from === 0 || text.charCodeAt(from - 1) === 10;
     for (let at = from; at < to; at += 1) {
-      const unit = text.charCodeAt(at);
+      const written = text.charCodeAt(at);
+      const unit = LOWER[written] as number;
       const kind = CLASS[unit] as number;
       if (kind === IGNORED) continue;
       if (lineStart) this.#line(text, at, to);
@@ -66,6 +73,8 @@ export class SegmentFeatures {
       if (kind === LETTER || kind === DIGIT) {
         if (this.#wordLength === WORD_MAX) this.#endWord();
         this.#wordLength += 1;
+        if (this.#wordLength === 1) this.#named = written !== unit;
+        else if (written !== unit) this.#named = false;
         this.#word[this.#wordLength] = kind === DIGIT ? 48 : unit;
       } else {
         if (this.#wordLength > 0) this.#endWord();
@@ -94,6 +103,14 @@ export class SegmentFeatures {
     for (let at = 1; at <= length; at += 1) whole = hashPair(whole, word[at] as number);
     this.#add(WORD, whole);
     if (this.#previousWord !== 0) this.#add(WORD, hashPair(this.#previousWord, whole));
+    if (this.#named) {
+      this.#names = Math.min(this.#names + 1, 3);
+      this.#add(WORD, hashPair(NAME, this.#names));
+      if (this.#names === 1 && this.#previousWord !== 0) this.#add(WORD, hashPair(this.#previousWord, NAME));
+    } else {
+      if (this.#names > 0) this.#add(WORD, hashPair(NAME, whole));
+      this.#names = 0;
+    }
     this.#previousWord = whole;
     // The last three-piece starts two before the closing border.
     for (let start = 0; start + 3 <= length + 2; start += 1) {
@@ -142,9 +159,16 @@ const COLON = 58;
 const CLOSING_ANGLE = 62;
 const CLOSING_BRACKET = 93;
 const SEED = 0x2f0b4a27;
+/** Stands for any word that is written like a name. */
+const NAME = 0x1b873593;
+/** Small letters. Those that would be several units stay as they are. */
+const LOWER = Uint16Array.from({ length: 0x10000 }, (_, unit) => {
+  const lower = String.fromCharCode(unit).toLowerCase();
+  return lower.length === 1 ? lower.charCodeAt(0) : unit;
+});
 
-/** What both training and serving do to a text first. Compatibility forms and case say nothing about a topic. */
-export const foldText = (text: string): string => text.normalize("NFKC").toLowerCase();
+/** What both training and serving do to a text first. Compatibility forms say nothing about a topic. */
+export const foldText = (text: string): string => text.normalize("NFKC");
 
 /** Where the segment that begins at `from` ends, exclusive; `text.length` for the last one. */
 export function segmentEnd(text: string, from: number): number {

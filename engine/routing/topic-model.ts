@@ -129,18 +129,7 @@ class Scorer {
 
   likeliest(texts: readonly string[]): Likeliest {
     const { sums, parts } = this.#segments(texts);
-    const total = parts.length;
-    const best = { logit: Number.NEGATIVE_INFINITY, head: 0, from: 0, to: 0 };
-    const consider = (from: number, to: number): void => {
-      const { head, logit } = runLogit(sums, from, to, this.#weights.bias);
-      const less = PART_PENALTY * Math.log2(total / (to - from));
-      if (logit - less > best.logit) Object.assign(best, { logit: logit - less, head, from, to });
-    };
-    if (total > 0) consider(0, total);
-    for (let length = 1; length < total && length <= RUN_MAX; length *= 2) {
-      const step = Math.max(1, length >> 1);
-      for (let from = 0; from + length <= total; from += step) consider(from, from + length);
-    }
+    const best = likeliestRun(sums, this.#weights.bias);
     const first = parts[best.from];
     return {
       topic: HEADS[best.head] as (typeof HEADS)[number],
@@ -170,10 +159,38 @@ class Scorer {
   }
 }
 
+export interface Run {
+  /** Segments `from` to `to`, exclusive. */
+  readonly from: number;
+  readonly to: number;
+  /** Index of the likeliest head. */
+  readonly head: number;
+  /** Log of the odds that it is not public, less what parts have to be surer. */
+  readonly logit: number;
+}
+
+/** The run of segments that is likeliest sensitive. Training asks for it too, to see public texts where they look worst. */
+export function likeliestRun(sums: RunningSums, bias: Float32Array): Run {
+  const total = sums.length - 1;
+  const best = { logit: Number.NEGATIVE_INFINITY, head: 0, from: 0, to: 0 };
+  const consider = (from: number, to: number): void => {
+    const { head, logit } = runLogit(sums, from, to, bias);
+    const less = PART_PENALTY * Math.log2(total / (to - from));
+    if (logit - less > best.logit) Object.assign(best, { logit: logit - less, head, from, to });
+  };
+  if (total > 0) consider(0, total);
+  for (let length = 1; length < total && length <= RUN_MAX; length *= 2) {
+    const step = Math.max(1, length >> 1);
+    for (let from = 0; from + length <= total; from += step) consider(from, from + length);
+  }
+  return best;
+}
+
 /** For each group: the sum of weights for each head, and the number of features. */
-const ROW_STRIDE = HEAD_COUNT + 1;
-const ROW = GROUP_COUNT * ROW_STRIDE;
-type RunningSums = readonly (readonly number[])[];
+export const ROW_STRIDE = HEAD_COUNT + 1;
+export const ROW = GROUP_COUNT * ROW_STRIDE;
+/** Of all segments before each: one row more than there are segments. */
+export type RunningSums = readonly (readonly number[])[];
 
 function addSegment(
   before: readonly number[],

@@ -13,7 +13,14 @@ import {
   SegmentFeatures,
   segmentEnd,
 } from "../../engine/routing/topic-features.ts";
-import { GROUP_GAIN, HEADS, type TopicWeights } from "../../engine/routing/topic-model.ts";
+import {
+  GROUP_GAIN,
+  HEADS,
+  likeliestRun,
+  ROW,
+  ROW_STRIDE,
+  type TopicWeights,
+} from "../../engine/routing/topic-model.ts";
 import { Draws } from "./templates.ts";
 
 export interface Example {
@@ -34,15 +41,19 @@ export interface FitOptions {
   readonly decay: number;
 }
 
-export const FIT: FitOptions = { seed: 7, epochs: 8, blank: 0.4, rate: 0.4, decay: 1e-4 };
+export const FIT: FitOptions = { seed: 7, epochs: 8, blank: 0.4, rate: 0.4, decay: 4e-4 };
 
 const HEAD_COUNT = HEADS.length;
 /** Longer texts are trained on by their beginning. */
 const SEGMENTS_MAX = 24;
 
+/** Buckets of a segment, by group. */
+type Segment = readonly Int32Array[];
+
 interface Item {
-  /** Of each group. */
-  readonly buckets: readonly Int32Array[];
+  readonly segments: readonly Segment[];
+  /** Of a public text also the part that looks most like something else just then: it is asked about parts too. */
+  readonly worst: boolean;
   /** Index of the head; -1 = public. */
   readonly head: number;
   readonly weight: number;
@@ -60,44 +71,74 @@ export function fitTopicModel(examples: readonly Example[], options: FitOptions 
   };
   for (let epoch = 0; epoch < options.epochs; epoch += 1) {
     const draws = new Draws(options.seed + epoch);
-    const order = Int32Array.from({ length: items.length }, (_, index) => index);
-    for (let left = order.length; left > 1; left -= 1) {
-      const chosen = draws.next(left);
-      const moved = order[left - 1] as number;
-      order[left - 1] = order[chosen] as number;
-      order[chosen] = moved;
-    }
+    const order = shuffledOrder(items.length, draws);
     const rate = options.rate * (1 - epoch / options.epochs);
-    for (const index of order)
-      step(items[index] as Item, state, { ...options, rate, mask: draws.next(0x7fffffff) });
+    for (const index of order) {
+      const item = items[index] as Item;
+      const segments = item.worst ? worstOf(item.segments, state) : item.segments;
+      step(item, together(segments), state, { ...options, rate, mask: draws.next(0x7fffffff) });
+    }
   }
   return quantise(state);
+}
+
+function shuffledOrder(length: number, draws: Draws): Int32Array {
+  const order = Int32Array.from({ length }, (_, index) => index);
+  for (let left = length; left > 1; left -= 1) {
+    const chosen = draws.next(left);
+    const moved = order[left - 1] as number;
+    order[left - 1] = order[chosen] as number;
+    order[chosen] = moved;
+  }
+  return order;
 }
 
 /** The whole, and for what has several sentences also a part of it, because the model is asked about parts too. */
 function itemsOf({ texts, topic, weight }: Example, draws: Draws): readonly Item[] {
   const segments = segmentsOf(texts);
   const head = topic === "public" ? -1 : HEADS.indexOf(topic);
-  const item = (from: number, to: number, share: number): Item => ({
-    buckets: GROUPS.map((_, group) =>
-      concat(segments.slice(from, to).map((segment) => segment[group] as Int32Array)),
-    ),
-    head,
-    weight: weight * share,
-  });
   const count = segments.length;
-  if (count < 2) return count === 0 ? [] : [item(0, count, 1)];
+  if (count === 0) return [];
+  if (count === 1) return [{ segments, worst: false, head, weight }];
   if (head === -1) {
-    const one = draws.next(count);
-    return [item(0, count, 0.6), item(one, one + 1, 0.4)];
+    return [
+      { segments, worst: false, head, weight: weight * 0.6 },
+      { segments, worst: true, head, weight: weight * 0.8 },
+    ];
   }
   // Of a private text not every sentence is: only large parts of it count as such.
   const length = Math.ceil(count / 2);
   const from = draws.next(count - length + 1);
-  return [item(0, count, 0.7), item(from, from + length, 0.3)];
+  return [
+    { segments, worst: false, head, weight: weight * 0.7 },
+    { segments: segments.slice(from, from + length), worst: false, head, weight: weight * 0.3 },
+  ];
 }
 
-function segmentsOf(texts: readonly string[]): readonly (readonly Int32Array[])[] {
+const together = (segments: readonly Segment[]): Segment =>
+  segments.length === 1
+    ? (segments[0] as Segment)
+    : GROUPS.map((_, group) => concat(segments.map((segment) => segment[group] as Int32Array)));
+
+/** The run of segments that the model as it is would call sensitive first. */
+function worstOf(segments: readonly Segment[], { weights, bias }: FitState): readonly Segment[] {
+  const sums: number[][] = [new Array<number>(ROW).fill(0)];
+  for (const segment of segments) {
+    const row = [...(sums[sums.length - 1] as number[])];
+    for (const [group, buckets] of segment.entries()) {
+      const base = group * ROW_STRIDE;
+      for (const bucket of buckets)
+        for (let head = 0; head < HEAD_COUNT; head += 1)
+          row[base + head] = (row[base + head] as number) + (weights[bucket * HEAD_COUNT + head] as number);
+      row[base + HEAD_COUNT] = (row[base + HEAD_COUNT] as number) + buckets.length;
+    }
+    sums.push(row);
+  }
+  const { from, to } = likeliestRun(sums, bias);
+  return segments.slice(from, to);
+}
+
+function segmentsOf(texts: readonly string[]): readonly Segment[] {
   const features = new SegmentFeatures();
   const out: Int32Array[][] = [];
   for (const raw of texts) {
@@ -134,12 +175,12 @@ interface FitState {
 
 type StepOptions = FitOptions & { readonly mask: number };
 
-function step(item: Item, state: FitState, options: StepOptions): void {
+function step(item: Item, features: Segment, state: FitState, options: StepOptions): void {
   const keep = Math.floor((1 - options.blank) * 0x10000);
   const kept = (bucket: number): boolean => Math.imul(bucket ^ options.mask, 0x9e3779b1) >>> 16 < keep;
   const logits = Array.from(state.bias);
   const gains: number[] = [];
-  for (const [group, buckets] of item.buckets.entries()) {
+  for (const [group, buckets] of features.entries()) {
     let count = 0;
     const sums = [0, 0, 0];
     for (const bucket of buckets) {
@@ -156,7 +197,7 @@ function step(item: Item, state: FitState, options: StepOptions): void {
   const errors = softmaxErrors(logits, item);
   for (let head = 0; head < HEAD_COUNT; head += 1)
     state.bias[head] = (state.bias[head] as number) - 0.05 * options.rate * (errors[head] as number);
-  for (const [group, buckets] of item.buckets.entries()) {
+  for (const [group, buckets] of features.entries()) {
     const gain = gains[group] as number;
     for (const bucket of buckets) {
       if (!kept(bucket)) continue;

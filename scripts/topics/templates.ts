@@ -1,6 +1,6 @@
 /**
  * Self-made templates to texts. A file holds families: `[name]` and, under it, one template a line. In a template
- * `{a|b}` chooses, `{slot}` is a line of fillers.txt, `\n` is a line's end, and braces that are neither stay.
+ * `{a|b}` chooses, `{slot}` is a line of a file of slots, `\n` is a line's end, and braces that are neither stay.
  * A line `question => answer` is a pair of turns.
  *
  * Families are split, never lines: what is measured on held-out families was said in other words.
@@ -40,8 +40,20 @@ export function readFamilies(path: string): readonly Family[] {
 
 export type Fillers = ReadonlyMap<string, readonly string[]>;
 
+/** Files of slots, one value a line; in the names, many a line with commas between. */
+const SLOTS = "fillers slots-messages slots-published slots-own-life slots-orders slots-hr slots-zh".split(
+  " ",
+);
+
 export const readFillers = (): Fillers =>
-  new Map(readFamilies("templates/fillers.txt").map(({ name, lines }) => [name, lines]));
+  new Map([
+    ...SLOTS.flatMap((file) => readFamilies(`templates/${file}.txt`)).map(
+      ({ name, lines }) => [name, lines] as const,
+    ),
+    ...readFamilies("templates/names.txt").map(
+      ({ name, lines }) => [name, lines.flatMap((line) => line.split(", "))] as const,
+    ),
+  ]);
 
 /** A stream of draws: the same seed gives the same ones. */
 export class Draws {

@@ -44,6 +44,18 @@ describe("golden buckets", () => {
         [126971],
       ],
     ],
+    [
+      "dear Ana Roe",
+      [
+        [250558, 64922, 256450, 58720, 220071, 244901, 18027, 152868],
+        [
+          168106, 96858, 45330, 62170, 197340, 9575, 5863, 236487, 219691, 228605, 236780, 80919, 159633,
+          227171, 17035, 21486, 216748, 141051, 130197, 9547, 247460,
+        ],
+        [],
+        [126971],
+      ],
+    ],
     ["年假", [[], [], [112666, 117929, 86053], []]],
     [
       "[09:05] <ana> ok",
@@ -71,14 +83,27 @@ describe("features", () => {
     expect(line).toHaveLength(1);
   });
 
-  test("do not see case, full width, apostrophes, invisible characters or which digits", () => {
+  test("do not see full width, apostrophes, invisible characters, which digits or words in capitals", () => {
     const plain = bucketsOf("Don't pay 1250 today");
     for (const same of [
-      "don’t PAY 9876 today",
+      "Don’t PAY 9876 today",
       "Ｄｏｎ＇ｔ ｐａｙ 1250 today",
-      "Do\u200Bn't pay 12\u00AD50 today",
+      "Do\u200Bn't pay 12\u00AD50 TODAY",
     ])
       expect(bucketsOf(same)).toEqual(plain);
+  });
+
+  test("see that a word is written like a name, whatever the name, beside its words", () => {
+    const words = (text: string): readonly number[] => bucketsOf(text)[0] ?? [];
+    const added = (text: string): readonly number[] => {
+      const known = new Set(words(text.toLowerCase()));
+      return words(text).filter((bucket) => !known.has(bucket));
+    };
+    expect(added("ask Ana again")).toHaveLength(3);
+    expect(added("ask Zoltan again")).toEqual(added("ask Ana again"));
+    expect(added("tell Ana again")).not.toEqual(added("ask Ana again"));
+    expect(added("ask Ana Roe again")).not.toEqual(added("ask Ana again"));
+    expect(added("ask ANA again")).toEqual([]);
   });
 
   test("see the order of words, the length of a number and a line's shape", () => {
@@ -90,6 +115,8 @@ describe("features", () => {
   test("lie within the buckets and within their room, whatever the text", () => {
     const texts = [
       "x ".repeat(500),
+      "A.".repeat(500),
+      "A b ".repeat(300),
       "漢".repeat(900),
       ":>]\n".repeat(300),
       "😀".repeat(400),
