@@ -5,6 +5,7 @@ import type { ChatMessage, GenerationRequest } from "../../core/request.ts";
 import {
   argumentsOf,
   fields,
+  isInstruction,
   type Json,
   messagesOf,
   parseBody,
@@ -14,6 +15,7 @@ import {
   ShapeError,
   textOf,
   toolsOf,
+  turnsOf,
 } from "./parts.ts";
 import type { AnswerReader, Counts, Piece, Provider } from "./provider.ts";
 
@@ -55,9 +57,6 @@ export const anthropic = ({ maxTokensDefault }: AnthropicOptions): Provider => (
   problem: (status, body) => problemOf(status, fields(parseBody(body)["error"])["type"], WORDS),
 });
 
-/** Instructions have a place of their own, wherever in the conversation they stand. */
-const isInstruction = ({ role }: ChatMessage): boolean => role === "system" || role === "developer";
-
 /** Temperatures end at 1 here. Of temperature and top_p newer models take one only: the first decides. */
 function sampling({ sampling: { temperature, topP, topK }, stop }: GenerationRequest): Json {
   const steered = temperature !== 1;
@@ -69,23 +68,11 @@ function sampling({ sampling: { temperature, topP, topK }, stop }: GenerationReq
   };
 }
 
-interface Turn {
-  readonly role: "user" | "assistant";
-  readonly content: Json[];
-}
-
-/** Messages of one side that follow each other become one turn: results of calls must stand together. */
-function toTurns(messages: readonly ChatMessage[]): readonly Turn[] {
-  const turns: Turn[] = [];
-  for (const message of messages) {
-    const role = message.role === "assistant" ? "assistant" : "user";
-    const content = toBlocks(message);
-    const last = turns.at(-1);
-    if (last?.role === role) last.content.push(...content);
-    else if (content.length > 0) turns.push({ role, content });
-  }
-  return turns;
-}
+const toTurns = (messages: readonly ChatMessage[]): readonly Json[] =>
+  turnsOf(messages, (message) => ({
+    role: message.role === "assistant" ? "assistant" : "user",
+    parts: toBlocks(message),
+  })).map(({ role, parts }) => ({ role, content: parts }));
 
 function toBlocks(message: ChatMessage): Json[] {
   const { role, content, toolCallId, toolCalls = [] } = message;

@@ -5,6 +5,7 @@ import type { ChatMessage, GenerationRequest } from "../../core/request.ts";
 import {
   argumentsOf,
   fields,
+  isInstruction,
   items,
   type Json,
   messagesOf,
@@ -13,8 +14,10 @@ import {
   problemOf,
   refuseLocalOnly,
   statusIn,
+  type Turn,
   textOf,
   toolsOf,
+  turnsOf,
 } from "./parts.ts";
 import type { AnswerReader, Piece, Problem, Provider } from "./provider.ts";
 
@@ -54,8 +57,6 @@ export const gemini = (): Provider => ({
   problem: (status, body) => toProblem(status, fields(parseBody(body)["error"])),
 });
 
-const isInstruction = ({ role }: ChatMessage): boolean => role === "system" || role === "developer";
-
 function generationConfig({ sampling, maxTokens, stop }: GenerationRequest): Json {
   const { temperature, topP, topK, presencePenalty, frequencyPenalty } = sampling;
   return {
@@ -70,25 +71,13 @@ function generationConfig({ sampling, maxTokens, stop }: GenerationRequest): Jso
   };
 }
 
-interface Content {
-  readonly role: "user" | "model";
-  readonly parts: Json[];
-}
-
-/** Messages of one side that follow each other become one content: results must stand together. */
-function toContents(messages: readonly ChatMessage[]): readonly Content[] {
-  const contents: Content[] = [];
-  /** Results are told by the function's name here, and by the call's id in OpenAI's shape. */
+function toContents(messages: readonly ChatMessage[]): readonly Turn<"user" | "model">[] {
+  /** Results are told by the function's name here, and by the id of the call before them in OpenAI's shape. */
   const names = new Map<string, string>();
-  for (const message of messages) {
+  return turnsOf(messages, (message) => {
     for (const call of message.toolCalls ?? []) names.set(call.id, call.name);
-    const role = message.role === "assistant" ? "model" : "user";
-    const parts = toParts(message, names);
-    const last = contents.at(-1);
-    if (last?.role === role) last.parts.push(...parts);
-    else if (parts.length > 0) contents.push({ role, parts });
-  }
-  return contents;
+    return { role: message.role === "assistant" ? "model" : "user", parts: toParts(message, names) };
+  });
 }
 
 function toParts(message: ChatMessage, names: ReadonlyMap<string, string>): Json[] {

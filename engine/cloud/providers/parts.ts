@@ -92,6 +92,32 @@ export function messagesOf({ prompt }: GenerationRequest): readonly ChatMessage[
   }
 }
 
+/** Instructions have a place of their own at most vendors, wherever in the conversation they stand. */
+export const isInstruction = ({ role }: ChatMessage): boolean => role === "system" || role === "developer";
+
+export interface Turn<Role extends string> {
+  readonly role: Role;
+  readonly parts: readonly Json[];
+}
+
+/**
+ * Messages of one side that follow each other become one turn: results of calls must stand together.
+ * `toTurn` is called once a message, in their order.
+ */
+export function turnsOf<Role extends string>(
+  messages: readonly ChatMessage[],
+  toTurn: (message: ChatMessage) => Turn<Role>,
+): readonly Turn<Role>[] {
+  const turns: { readonly role: Role; readonly parts: Json[] }[] = [];
+  for (const message of messages) {
+    const { role, parts } = toTurn(message);
+    const last = turns.at(-1);
+    if (last?.role === role) last.parts.push(...parts);
+    else if (parts.length > 0) turns.push({ role, parts: [...parts] });
+  }
+  return turns;
+}
+
 export interface ToolFunction {
   readonly name: string;
   readonly description: string | undefined;
