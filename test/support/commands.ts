@@ -7,16 +7,27 @@ import { runCli } from "../../server/cli.ts";
 const entry = join(import.meta.dirname, "../../server/main.ts");
 const clock = { now: () => performance.now(), wall: () => Date.now() };
 
-/** An empty WEIR_HOME, and no other setting of weir in the environment; the caller puts back what was there. */
-export function freshHome(): string {
-  const home = mkdtempSync(join(tmpdir(), "weir-cli-"));
+/** WEIR_HOME, and no other setting of weir in the environment. */
+function settle(home: string): void {
   for (const name of Object.keys(process.env))
     if (/^(WEIR_|HF_|HOST$|PORT$)/.test(name)) delete process.env[name];
   process.env["WEIR_HOME"] = home;
+}
+
+/** An empty WEIR_HOME, and no other setting of weir in the environment; the caller puts back what was there. */
+export function freshHome(): string {
+  const home = mkdtempSync(join(tmpdir(), "weir-cli-"));
+  settle(home);
   return home;
 }
 
-export async function weir(argv: readonly string[], stdin?: string) {
+export interface Said {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+export async function weir(argv: readonly string[], stdin?: string): Promise<Said> {
   const out: string[] = [];
   const err: string[] = [];
   const code = await runCli(argv, {
@@ -30,4 +41,15 @@ export async function weir(argv: readonly string[], stdin?: string) {
     },
   });
   return { code, out: out.join("\n"), err: err.join("\n") };
+}
+
+/** A command over this WEIR_HOME, whatever the environment says; the environment is put back. */
+export async function runIn(home: string, argv: readonly string[], stdin?: string): Promise<Said> {
+  const saved = { ...process.env };
+  settle(home);
+  try {
+    return await weir(argv, stdin);
+  } finally {
+    process.env = saved;
+  }
 }

@@ -7,8 +7,8 @@ import { LOG_NAME, ReceiptLog } from "../../engine/receipts/receipt-log.ts";
 import { type Decision, receiptId } from "../../engine/receipts/record.ts";
 import { BUILT_IN_POLICY } from "../../server/policy/built-in.ts";
 import { parsePolicy } from "../../server/policy/policy-file.ts";
+import { runIn } from "../support/commands.ts";
 import { decisionWith } from "../support/decisions.ts";
-import { runIn } from "../support/run-cli.ts";
 
 let home: string;
 beforeEach(() => {

@@ -16,8 +16,8 @@ import { HEAD_NAME, LOG_NAME, PUBLIC_KEY_NAME, ReceiptLog } from "../../engine/r
 import { type Receipt, receiptId } from "../../engine/receipts/record.ts";
 import { checkReceipts } from "../../server/cli/receipt-check.ts";
 import { openReceipts } from "../../server/cli/receipt-files.ts";
+import { runIn } from "../support/commands.ts";
 import { decisionWith } from "../support/decisions.ts";
-import { runIn } from "../support/run-cli.ts";
 
 let home: string;
 let folder: string;

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { runIn } from "../support/run-cli.ts";
+import { runIn } from "../support/commands.ts";
 
 let home: string;
 beforeEach(() => {
