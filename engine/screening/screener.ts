@@ -72,7 +72,7 @@ class HouseScreener implements Screener {
   readonly #options: ScreenerOptions;
   readonly #inline: ClassifyInline;
   readonly #onFault: (fault: ScreeningFault) => void;
-  /** A small body may unpack to no more on this thread than a small body may have. */
+  /** What a small body unpacks to is small too, or is read on a thread: each reading of it can be another text. */
   readonly #views: ViewBounds;
   readonly #worker: URL | undefined;
   readonly #model: { readonly bytes: Uint8Array; readonly topics: TopicModel } | undefined;
@@ -84,7 +84,7 @@ class HouseScreener implements Screener {
     this.#inline = ports.classifyInline ?? screen;
     this.#onFault = ports.onFault ?? (() => undefined);
     this.#worker = ports.worker;
-    const addedMax = Math.min(VIEW_BOUNDS.addedMax, options.inlineCharactersMax);
+    const addedMax = Math.min(VIEW_BOUNDS.addedMax, options.inlineCharactersMax >> 1);
     this.#views = { ...VIEW_BOUNDS, addedMax, unpackFailuresMax: INLINE_UNPACK_FAILURES_MAX };
     this.#model = this.#read(options.topicModel);
   }

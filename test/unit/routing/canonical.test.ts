@@ -79,6 +79,25 @@ describe("what cannot be read is said", () => {
     expect(views(gzipSync("a".repeat(3 << 20)).toString("base64")).findings).toContain("doubt.views");
   });
 
+  test("many codes that unpack to too much together, of which the later ones are left packed", () => {
+    const bomb = gzipSync("a".repeat(900_000)).toString("base64");
+    // All of them would be longer than a string can be.
+    expect(views(`${bomb} `.repeat(700)).findings).toContain("doubt.views");
+  });
+
+  test("more codes that look packed and are not than anybody writes", () => {
+    const broken = (salt: number): string =>
+      Buffer.concat([
+        gzipSync("x").subarray(0, 10),
+        Buffer.from([255, salt & 255, salt >> 8, 9, 9, 9, 9, 9]),
+      ]).toString("base64");
+    const row = (count: number): string => Array.from({ length: count }, (_, salt) => broken(salt)).join(" ");
+    const real = gzipSync("the salary list").toString("base64");
+    expect(views(`${row(20)} ${real}`).findings).toEqual([]);
+    expect(views(`${row(20)} ${real}`).texts.join()).toContain("the salary list");
+    expect(views(`${row(600)} ${real}`).findings).toContain("doubt.views");
+  });
+
   test("sealed bytes of over 200 characters, and not fewer", () => {
     const bytes = Buffer.from(
       Array.from({ length: 300 }, (_, index) => (index * 7919 + index * index * 31 + 128) % 256),

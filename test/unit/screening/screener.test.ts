@@ -69,7 +69,7 @@ describe("a body", () => {
     const sizes: number[] = [];
     const inlineOnly = screenerOf({}, { classifyInline: (_, __, views) => void sizes.push(views.addedMax) });
     await inlineOnly.classify(PLAIN, [], 10);
-    expect(sizes).toEqual([1000]);
+    expect(sizes).toEqual([500]);
     expect(VIEW_BOUNDS.addedMax).toBeGreaterThan(1000);
   });
 
