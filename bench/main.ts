@@ -1,4 +1,5 @@
 /** `npm run bench -- WHICH [options]`: comparisons and load tests. Each prints what it did and appends its figures. */
+import { HELP as CLASSIFY_HELP, runClassify } from "./classify.ts";
 import { HELP as COMPILE_HELP, runCompile } from "./compile-run.ts";
 import { HELP as CHUNKING_HELP, runChunking } from "./load/chunking.ts";
 import { HELP as OVERHEAD_HELP, runServeOverhead } from "./load/serve-overhead.ts";
@@ -15,6 +16,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   "serve-overhead": { help: OVERHEAD_HELP, run: runServeOverhead },
   chunking: { help: CHUNKING_HELP, run: runChunking },
   compile: { help: COMPILE_HELP, run: runCompile },
+  classify: { help: CLASSIFY_HELP, run: runClassify },
   report: { help: REPORT_HELP, run: runReport },
 };
 

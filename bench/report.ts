@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { type ClassifyFigure, classifyTable } from "./classify.ts";
 import { type CompileFigure, compileTable } from "./compile-run.ts";
 import { type ChunkingFigure, chunkingTable } from "./load/chunking.ts";
 import { type OverheadFigure, overheadTable } from "./load/serve-overhead.ts";
@@ -66,6 +67,9 @@ function render(folder: string | undefined): string {
     ),
     ...latest<CompileFigure>("compile", folder, () => "").map(({ run, figures }) =>
       section("Compiling", run, [compileTable(figures)]),
+    ),
+    ...latest<ClassifyFigure>("classify", folder, () => "").map(({ run, figures }) =>
+      section("Classifying a request", run, [classifyTable(figures)]),
     ),
   ];
   return sections.length === 0 ? "No results are stored yet." : sections.join("\n\n");
