@@ -2,6 +2,7 @@
 import { HELP as CLASSIFY_HELP, runClassify } from "./classify.ts";
 import { HELP as COMPILE_HELP, runCompile } from "./compile-run.ts";
 import { HELP as CHUNKING_HELP, runChunking } from "./load/chunking.ts";
+import { HELP as CLOUD_STREAM_HELP, runCloudStream } from "./load/cloud-stream.ts";
 import { HELP as OVERHEAD_HELP, runServeOverhead } from "./load/serve-overhead.ts";
 import { HELP as PEERS_HELP, runPeers } from "./peers/peers.ts";
 import { HELP as REPORT_HELP, runReport } from "./report.ts";
@@ -15,6 +16,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   peers: { help: PEERS_HELP, run: runPeers },
   "serve-overhead": { help: OVERHEAD_HELP, run: runServeOverhead },
   chunking: { help: CHUNKING_HELP, run: runChunking },
+  "cloud-stream": { help: CLOUD_STREAM_HELP, run: runCloudStream },
   compile: { help: COMPILE_HELP, run: runCompile },
   classify: { help: CLASSIFY_HELP, run: runClassify },
   report: { help: REPORT_HELP, run: runReport },

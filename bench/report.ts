@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { type ClassifyFigure, classifyTable } from "./classify.ts";
 import { type CompileFigure, compileTable } from "./compile-run.ts";
 import { type ChunkingFigure, chunkingTable } from "./load/chunking.ts";
+import { type CloudStreamFigure, cloudStreamTables } from "./load/cloud-stream.ts";
 import { type OverheadFigure, overheadTable } from "./load/serve-overhead.ts";
 import type { PeersFigure } from "./peers/figures.ts";
 import { insideTable, oneAtATimeTable, ratesTable, ratiosTable } from "./peers/tables.ts";
@@ -63,6 +64,11 @@ function render(folder: string | undefined): string {
     ).map(({ run, figures }) =>
       section(`A long prompt beside running answers, ${modelOf(run)}, ${run.model["cache"]} cache`, run, [
         chunkingTable(figures),
+      ]),
+    ),
+    ...latest<CloudStreamFigure>("cloud-stream", folder, () => "").map(({ run, figures }) =>
+      section(`The first token of a cloud's stream, ${run.options["pauseMs"]} ms before each part`, run, [
+        ...cloudStreamTables(figures),
       ]),
     ),
     ...latest<CompileFigure>("compile", folder, () => "").map(({ run, figures }) =>

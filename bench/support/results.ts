@@ -5,7 +5,7 @@ import type { RunFacts } from "./machine.ts";
 
 const FOLDER = join(import.meta.dirname, "..", "results");
 
-export type BenchName = "peers" | "serve-overhead" | "chunking" | "compile" | "classify";
+export type BenchName = "peers" | "serve-overhead" | "chunking" | "cloud-stream" | "compile" | "classify";
 
 /** The first line of a run. */
 export interface RunLine extends RunFacts {

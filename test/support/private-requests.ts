@@ -9,7 +9,7 @@ export const PAY = "18,000 yuan";
 
 export const CHAT = "/v1/chat/completions";
 export const COMPLETIONS = "/v1/completions";
-export const EXPLAIN = "/v1/route/explain";
+const EXPLAIN = "/v1/route/explain";
 
 /** Private for several reasons. */
 export const privateText = (of: string): string =>

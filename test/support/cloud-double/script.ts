@@ -16,8 +16,8 @@ export interface DoubleAnswer {
   readonly finish?: string;
   /** Sent as they are in the vendor's place for usage; honest counts where absent, no usage at all where null. */
   readonly usage?: Readonly<Record<string, unknown>> | null;
-  /** Bytes of each write, so that events and characters come apart. */
-  readonly splitBytes?: number;
+  /** Bytes of each write, so that events and characters come apart; `event`: one event each. All at once where absent. */
+  readonly splitBytes?: number | "event";
   /** Pause before each write, in ms. */
   readonly pauseMs?: number;
   /** After so many events the connection is cut, or nothing more comes, or the body ends as if all were well. */

@@ -76,12 +76,11 @@ async function stream(url: string, turn: DoubleAnswer, response: ServerResponse)
   if (dialect === undefined) return void response.writeHead(404).end("no such path");
   const all = eventsOf(dialect, turn, url);
   const events = turn.after === undefined ? all : all.slice(0, turn.after.events);
-  const bytes = Buffer.from(events.join("") + (turn.after?.fate === "error" ? errorOf(dialect) : ""));
+  const last = turn.after?.fate === "error" ? [errorOf(dialect)] : [];
   response.writeHead(200, { "content-type": "text/event-stream", "transfer-encoding": "chunked" });
-  const step = turn.splitBytes ?? bytes.length;
-  for (let from = 0; from < bytes.length; from += step) {
+  for (const part of partsOf([...events, ...last], turn.splitBytes)) {
     if (turn.pauseMs !== undefined) await sleep(turn.pauseMs);
-    response.write(bytes.subarray(from, from + step));
+    response.write(part);
     // A turn of the event loop between two writes lets them leave apart.
     if (turn.splitBytes !== undefined) await sleep(0);
   }
@@ -91,6 +90,15 @@ async function stream(url: string, turn: DoubleAnswer, response: ServerResponse)
     return void response.destroy();
   }
   response.end();
+}
+
+function partsOf(events: readonly string[], split: DoubleAnswer["splitBytes"]): readonly (Buffer | string)[] {
+  if (split === "event") return events;
+  const bytes = Buffer.from(events.join(""));
+  const step = split ?? Math.max(1, bytes.length);
+  return Array.from({ length: Math.ceil(bytes.length / step) }, (_, index) =>
+    bytes.subarray(index * step, (index + 1) * step),
+  );
 }
 
 process.on("message", (command: DoubleCommand) => {
