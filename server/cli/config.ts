@@ -1,12 +1,11 @@
 /** `weir config check` and `weir config show`. */
 import { resolve } from "node:path";
-import { startProblems } from "../config/exposure.ts";
 import { LEAVES } from "../config/leaves.ts";
 import { valueAt } from "../config/problems.ts";
-import { secretProblems } from "../config/secrets.ts";
 import { formatProblem, type Inspection, inspectConfig, type Origin } from "../config.ts";
 import type { ExitCode } from "./failure.ts";
 import { type ConfigFlags, flagSettings } from "./settings.ts";
+import { startProblems } from "./start-problems.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Every problem, one a line; exit code 1 where there is one. `file` instead of the one that would be found. */
@@ -16,10 +15,7 @@ export async function configCheck(
   terminal: Terminal,
 ): Promise<ExitCode> {
   const found = inspectConfig({ file: file ?? flags.config, flags: flagSettings(flags) });
-  const fit = found.problems.length === 0;
-  const problems = fit
-    ? [...startProblems(found.config), ...(await secretProblems(found.config))]
-    : found.problems;
+  const problems = found.problems.length > 0 ? found.problems : await startProblems(found);
   for (const warning of found.warnings) terminal.err(`warning: ${formatProblem(warning)}`);
   for (const problem of problems) terminal.err(formatProblem(problem));
   const name = found.config.file ?? "the configuration (no file, defaults and environment alone)";

@@ -3,14 +3,14 @@ import { flushCompileCache } from "node:module";
 import type { AddressInfo } from "node:net";
 import type { Clock } from "../../engine/core/clock.ts";
 import type { Composed } from "../compose.ts";
-import { isLoopback, keySources, startProblems } from "../config/exposure.ts";
-import { secretProblems } from "../config/secrets.ts";
+import { isLoopback, keySources } from "../config/exposure.ts";
 import { type Config, ConfigError, formatProblem, inspectConfig } from "../config.ts";
 import { onHangUp, watchTerminal } from "../hang-up.ts";
 import { ownCommand } from "../own-command.ts";
 import type { ReadyMessage } from "../supervisor.ts";
 import { CommandFailure, type ExitCode } from "./failure.ts";
 import { type ConfigFlags, flagSettings } from "./settings.ts";
+import { startProblems } from "./start-problems.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** A public model that fits a small machine and is clearly stronger than the one that comes with weir. */
@@ -78,9 +78,10 @@ export async function serve({
 }
 
 async function startConfig(flags: ConfigFlags, terminal: Terminal): Promise<Config> {
-  const { config, problems, warnings } = inspectConfig({ file: flags.config, flags: flagSettings(flags) });
+  const found = inspectConfig({ file: flags.config, flags: flagSettings(flags) });
+  const { config, problems, warnings } = found;
   for (const warning of warnings) terminal.err(`weir: warning: ${formatProblem(warning)}`);
-  const all = problems.length > 0 ? problems : [...startProblems(config), ...(await secretProblems(config))];
+  const all = problems.length > 0 ? problems : await startProblems(found);
   if (all.length > 0) throw new ConfigError(all);
   return config;
 }

@@ -18,8 +18,8 @@ export function keySources({ home, keysFile }: Pick<Config, "home" | "keysFile">
   return [...(stored ? [storeFile(home)] : []), ...(keysFile === undefined ? [] : [keysFile])];
 }
 
-/** Reasons not to start although the settings are valid by themselves. */
-export function startProblems(config: Config): readonly Problem[] {
+/** Reasons not to start for the sake of keys, although the settings are valid by themselves. */
+export function keyProblems(config: Config): readonly Problem[] {
   const { host } = config.server;
   const store = storeFile(config.home);
   const reading = readWhole(store, parseStore);

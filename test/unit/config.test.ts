@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { checkLaneLimits } from "../../engine/core/limits.ts";
 import { backendSchema } from "../../server/config/backend.ts";
-import { isLoopback, keySources, startProblems } from "../../server/config/exposure.ts";
+import { isLoopback, keyProblems, keySources } from "../../server/config/exposure.ts";
 import { gatewayOptions } from "../../server/config/gateway-options.ts";
 import { laneLimits } from "../../server/config/lane-limits.ts";
 import { LEAVES } from "../../server/config/leaves.ts";
@@ -380,11 +380,11 @@ describe("who may reach the server", () => {
   });
 
   test("without keys only loopback starts, and the way to a key is told", async () => {
-    expect(startProblems(load())).toEqual([]);
-    const [problem] = startProblems(load({ HOST: "0.0.0.0" }));
+    expect(keyProblems(load())).toEqual([]);
+    const [problem] = keyProblems(load({ HOST: "0.0.0.0" }));
     expect(problem?.message).toMatch(/Make one with `npm run --silent weir -- keys create --name NAME`/);
     const keys = write("keys.txt", `# mine\n${await hashKey("a-key-of-some-length", "me")}\n`);
-    expect(startProblems(load({ HOST: "0.0.0.0", WEIR_API_KEYS_FILE: keys }))).toEqual([]);
+    expect(keyProblems(load({ HOST: "0.0.0.0", WEIR_API_KEYS_FILE: keys }))).toEqual([]);
   });
 
   test("a key in the store lets other addresses start, also where it is revoked; a broken store lets nothing start", () => {
@@ -396,19 +396,19 @@ describe("who may reach the server", () => {
       [[storedKey(1)], 0],
     ] as const) {
       writeStore(store, keys);
-      expect(startProblems(load({ HOST: "0.0.0.0" }))).toHaveLength(problems);
+      expect(keyProblems(load({ HOST: "0.0.0.0" }))).toHaveLength(problems);
       expect(keySources(load())).toEqual(keys.length === 0 ? [] : [store]);
     }
     writeFileSync(store, "{");
     for (const host of ["0.0.0.0", "127.0.0.1"]) {
-      expect(startProblems(load({ HOST: host }))).toEqual([
+      expect(keyProblems(load({ HOST: host }))).toEqual([
         { path: "", where: store, message: "is not valid JSON" },
       ]);
     }
   });
 
   test("a keys file that is absent, empty or holds a plain key is refused without showing it", () => {
-    const why = (file: string) => startProblems(load({ WEIR_API_KEYS_FILE: file }))[0]?.message;
+    const why = (file: string) => keyProblems(load({ WEIR_API_KEYS_FILE: file }))[0]?.message;
     expect(why("nowhere")).toContain("does not exist");
     expect(why(write("empty", "\n# nobody\n"))).toContain("holds no key");
     const plain = why(write("plain", "weir-plain-secret\n"));
