@@ -5,6 +5,7 @@
 import { Piscina } from "piscina";
 import type { Lane } from "../core/lane.ts";
 import type { StepOutcome, StepPlan } from "../core/step.ts";
+import { THREAD_ARGS } from "../core/thread-args.ts";
 import type { LaneLoad, LaneReply, LaneTask, Measurement, MeasureTask } from "../worker/protocol.ts";
 
 const WORKER = new URL("../worker/lane.worker.ts", import.meta.url).href;
@@ -87,6 +88,7 @@ class WorkerLane implements LoadedLane {
 function newPool(): Piscina {
   const pool = new Piscina({
     filename: WORKER,
+    execArgv: [...THREAD_ARGS],
     minThreads: 1,
     maxThreads: 1,
     maxQueue: 1,

@@ -4,6 +4,7 @@
  * end. Such a thread holds nothing but a topic model, which the next one reads again.
  */
 import { Piscina } from "piscina";
+import { THREAD_ARGS } from "../core/thread-args.ts";
 import { TimeLimit } from "../core/time-limit.ts";
 import type { ScreeningTask, ThreadData } from "./protocol.ts";
 
@@ -40,6 +41,7 @@ export function openThreads(data: ThreadData, options: ThreadOptions): Threads {
     workerData: data,
     resourceLimits: { maxOldGenerationSizeMb: options.memoryMb },
     recordTiming: false,
+    execArgv: [...THREAD_ARGS],
   });
   // Without a listener the event would end the process.
   pool.on("error", options.onDeath);
