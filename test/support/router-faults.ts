@@ -40,7 +40,7 @@ interface Fault {
 const thread = (name: string): RoutingPorts["screening"] => ({
   inlineCharactersMax: 0,
   timeoutMs: 60,
-  memoryMb: 16,
+  memoryMb: 48,
   worker: new URL(`./faulty-threads/${name}.worker.ts`, import.meta.url),
 });
 const boom = (): never => {
