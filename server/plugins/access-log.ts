@@ -39,7 +39,7 @@ function record(
     method: request.method,
     status,
     ms: Math.round(elapsedMs),
-    key: request.principal?.name,
+    key: request.keyName ?? undefined,
   };
   if (QUIET_ROUTES.has(route)) request.log.debug(facts, "answered");
   else request.log.info(facts, complete ? "answered" : "the client left");

@@ -11,6 +11,8 @@ declare module "fastify" {
   interface FastifyRequest {
     /** Null until the key was checked, and on open routes. */
     principal: Principal | null;
+    /** Of the key that was checked, for the log; null on open routes, and where there are no keys. */
+    keyName: string | null;
   }
 }
 
@@ -25,6 +27,7 @@ const INFERENCE = /^\/(?:v1\/|tokenize$|detokenize$)/;
 
 export function authenticate(app: FastifyInstance, access: Access): void {
   app.decorateRequest("principal", null);
+  app.decorateRequest("keyName", null);
   app.addHook("onRequest", async (request) => {
     if (access.kind === "open") {
       refuseForeignNames(request);
@@ -42,6 +45,7 @@ export function authenticate(app: FastifyInstance, access: Access): void {
       );
     }
     request.principal = principal;
+    request.keyName = principal.name;
     if (route !== undefined) refuseOthers(principal, scopeOf(route));
   });
   app.addHook("onSend", async (request, reply) => {

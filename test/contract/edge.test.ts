@@ -58,6 +58,15 @@ test("with keys, everything but /health and the way to the docs needs one, and n
   expect(log).not.toContain("wrong-key");
 });
 
+test("without keys no line of the log names one, whatever the client sends", async () => {
+  await using server = await startTestServer();
+  for (const headers of [{}, { authorization: "Bearer none" }])
+    expect((await ask(server, headers)).status).toBe(200);
+  const answered = server.log.filter((line) => line.includes('"answered"'));
+  expect(answered).toHaveLength(2);
+  expect(answered.join("")).not.toContain('"key"');
+});
+
 test("without keys, a name that a web page could have made is refused", async () => {
   await using server = await startTestServer();
   const ask = async (host: string) =>
