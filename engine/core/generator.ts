@@ -33,6 +33,10 @@ export interface Usage {
   readonly promptTokens: number;
   /** Prompt tokens that were not computed again. */
   readonly cachedTokens: number;
+  /**
+   * All that were drawn, with the end token or stop token behind the text: each costs a step, and vLLM counts so too
+   * (the length of its `token_ids`). Log-probabilities are told of the text's tokens, so there may be one fewer of them.
+   */
   readonly completionTokens: number;
   /** Waiting for a slot, in ms. */
   readonly queueMs: number;

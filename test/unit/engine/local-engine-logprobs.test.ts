@@ -7,10 +7,12 @@ import { kinds, telling, textEvents } from "../../support/scripted-lane-engine.t
 describe("log-probabilities and echo", () => {
   test("each token of the text has its own, with as many alternatives as asked", async () => {
     const { answer } = telling("abc");
-    const { events } = await answer({ logprobs: 2 });
+    const { events, finished } = await answer({ logprobs: 2 });
     const told = textEvents(events).flatMap(({ logprobs }) => logprobs);
     expect(told.map(({ text }) => text)).toEqual(["a", "b", "c"]);
     expect(told.map(({ top }) => top.length)).toEqual([2, 2, 2]);
+    // The end token was drawn too, and is no part of the text.
+    expect(finished.usage.completionTokens).toBe(4);
     // The scripted lane's rule over five prompt tokens and "a".
     expect(told[0]?.logprob).toBe(-((5 * 7 + BYTES + 0x61) % 50) / 10);
   });
