@@ -55,6 +55,20 @@ describe("the choices of one request", () => {
     expect(await ignores(wants, tools)).not.toHaveProperty("toolsIgnored");
   });
 
+  test("render once where there are no tools, and twice, for all choices together, where there are", async () => {
+    const messages = [{ role: "user", content: "hi" }] as const;
+    const tools = [{ type: "function", function: { name: "f" } }];
+    const rendered = async (more: { readonly tools?: readonly unknown[] }): Promise<number> => {
+      const { answer, seen } = counting();
+      const prompt = { kind: "chat", messages, ...more } as const;
+      await Promise.all(choices.map((choice) => answer({ prompt, choice, maxTokens: 1 })));
+      return seen.rendered;
+    };
+    expect(await rendered({})).toBe(1);
+    expect(await rendered({ tools: [] })).toBe(1);
+    expect(await rendered({ tools })).toBe(2);
+  });
+
   test("are refused together by one look at the prompt", async () => {
     const { answer, seen } = counting();
     const prompt = { kind: "text", text: "p".repeat(100) } as const;
