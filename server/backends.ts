@@ -16,6 +16,7 @@ import {
 } from "../engine/cloud/remote-generator.ts";
 import { secretRef } from "../engine/cloud/secret-ref.ts";
 import type { Clock } from "../engine/core/clock.ts";
+import type { GenerationRequest } from "../engine/core/request.ts";
 import type { RoutedBackend } from "../engine/routing/routed.ts";
 import type { KnownBackend } from "../engine/routing/router.ts";
 import type { BackendSettings } from "./config/backend.ts";
@@ -37,6 +38,8 @@ export interface Backends {
   /** In the order of the file. */
   readonly known: readonly KnownBackend[];
   readonly generators: ReadonlyMap<string, RoutedBackend>;
+  /** Whether the cloud's door would let this request out to that backend. */
+  mayLeave(backend: string, request: GenerationRequest): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -73,6 +76,7 @@ export function openBackends(config: Config, ports: BackendPorts): Backends {
     judge: ports.judge,
   };
   const known: KnownBackend[] = [];
+  const bodies = new Map<string, (request: GenerationRequest) => Uint8Array>();
   const generators = new Map<string, RoutedBackend>();
   for (const [name, settings] of entries) {
     const remote = createRemoteGenerator(remoteOptions(name, settings, config), remotePorts);
@@ -80,6 +84,7 @@ export function openBackends(config: Config, ports: BackendPorts): Backends {
       ? createHedge(remote, remote, HEDGE_SAMPLES, { clock: ports.clock, pause: waiting })
       : remote;
     generators.set(name, generator);
+    bodies.set(name, remote.bodyOf);
     const models = Object.keys(settings.models);
     known.push({
       name,
@@ -89,7 +94,11 @@ export function openBackends(config: Config, ports: BackendPorts): Backends {
       isUp: () => remote.isUp(),
     });
   }
-  return { known, generators, close: () => egress.close() };
+  const mayLeave = async (backend: string, request: GenerationRequest): Promise<boolean> => {
+    const body = bodies.get(backend)?.(request);
+    return body !== undefined && (await ports.scan(body)) === "public";
+  };
+  return { known, generators, mayLeave, close: () => egress.close() };
 }
 
 const waiting = (ms: number, signal: AbortSignal): Promise<unknown> => pause(ms, undefined, { signal });

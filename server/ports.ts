@@ -98,8 +98,10 @@ export interface Routing {
   decide(question: Question, requestId: string): Promise<Decision>;
   /** From here on the generator serves these requests, as decided. */
   bind(requests: readonly GenerationRequest[], decision: Decision): void;
-  /** The backend that answers, and by which decision; undefined before its first event. */
-  outcome(request: GenerationRequest): { readonly backend: string; readonly decision: Decision } | undefined;
+  /** By which decision a request runs now, and the backend that answers, once it does. */
+  outcome(
+    request: GenerationRequest,
+  ): { readonly backend: string | undefined; readonly decision: Decision } | undefined;
   remoteModels(): readonly RemoteModel[];
 }
 

@@ -27,6 +27,7 @@ import { lockHome } from "./home-lock.ts";
 import { PolicyStore } from "./policy/policy-store.ts";
 import type { Routing } from "./ports.ts";
 import { drafter } from "./routes/draft.ts";
+import { scanOnce } from "./scan-once.ts";
 
 export interface RoutingLog {
   info(fields: object, message: string): void;
@@ -98,13 +99,17 @@ async function open(config: Config, ports: RoutingPorts): Promise<OpenedRouting>
   const backends = openBackends(config, {
     ...ports,
     judge: async (request) => parts.generator?.classOf(request) ?? "restricted",
-    scan: (bytes) => screener.judgeBytes(bytes),
+    scan: scanOnce((bytes) => screener.judgeBytes(bytes)),
   });
   const generator = new RoutedGenerator({
     backends: new Map([...backends.generators, [LOCAL, local.generator]]),
     inTurn: createFallback,
     pseudonymise,
-    keepInside: (decision) => parts.router?.keepInside(decision),
+    atDoor: (decision) => {
+      if (parts.router === undefined) throw new Error("no router is there yet");
+      return parts.router.atDoor(decision);
+    },
+    mayLeave: (backend, request) => backends.mayLeave(backend, request),
     rememberAnswer: (caller, text, dataClass) => pins.rememberAnswer(caller, text, dataClass),
   });
   parts.generator = generator;

@@ -8,11 +8,11 @@ import type { Clock } from "../core/clock.ts";
 import type { DataClass } from "../core/data-class.ts";
 import { WeirError } from "../core/errors.ts";
 import type { GenerationEvent } from "../core/generator.ts";
+import type { Zone } from "../core/policy.ts";
 import type { GenerationRequest } from "../core/request.ts";
 import { TimeLimit } from "../core/time-limit.ts";
 import { AnswerState } from "./answer-state.ts";
 import { admit, type Breaker, type BreakerOptions, CLOSED, type Outcome, settle } from "./breaker.ts";
-import type { Zone } from "./destination.ts";
 import type { Egress, Incoming, Outgoing } from "./egress.ts";
 import type { Provider } from "./providers/provider.ts";
 import { provePublic } from "./public-proof.ts";
@@ -68,12 +68,15 @@ export function createRemoteGenerator<Z extends Zone>(
     zone,
     generate: (request, signal) => remote.generate(request, signal),
     isUp: () => remote.isUp(),
+    bodyOf: (request) => encode(request, options).body,
   };
 }
 
 export interface RemoteGenerator<Z extends Zone> extends ZonedGenerator<Z> {
   /** False while it is not asked because its last answers failed. */
   isUp(): boolean;
+  /** The bytes that it would be sent. Throws as `generate` would before it sends anything. */
+  bodyOf(request: GenerationRequest): Uint8Array;
 }
 
 type Send = (request: GenerationRequest, outgoing: Outgoing) => Promise<Incoming>;

@@ -88,14 +88,19 @@ export interface Verdict {
   readonly wanted: Wanted;
   /** In the order in which they are asked, all of the route's zone; empty where it is refused. */
   readonly targets: readonly Target[];
-  /** Where it may run instead if the cloud's door finds a doubt: in the house, and only where the client left the choice. */
-  readonly inside: readonly Target[];
+  /** What becomes of it where the cloud's door finds a doubt that nobody had before: served in the house, or refused. */
+  readonly atDoor: { readonly route: Route; readonly targets: readonly Target[] };
   /** Every vote, the highest first; no text of the request. */
   readonly evidence: readonly Evidence[];
   /** 0..1: how sure it is that the class is not lower or, for public, not higher. */
   readonly confidence: number;
   /** Hash of the policy. */
   readonly policy: string;
+  /** Names of the policy's rules for its key and its agent; null where there was none. */
+  readonly key: string | null;
+  readonly agent: string | null;
+  /** Its conversation and the answers to it are private, and nothing else says so of them: that is to be remembered. */
+  readonly sticky: boolean;
 }
 
 /** A verdict that is on record. */

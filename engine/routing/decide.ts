@@ -50,7 +50,11 @@ export function decideRoute(facts: RouteFacts, policy: Policy): Route {
     rules.every(({ models }) => models.length === 0 || names.some((name) => models.includes(name)));
   const refuse = (zone: Zone, why: Refusal): Route => ({ action: "refuse", class: dataClass, zone, why });
   const pseudonymise = rule?.pseudonymise === true;
-  const homeZone: Zone = mayLeave ? "cloud" : "onprem";
+  const suitable = facts.backends.filter(
+    (backend) => allowed(rule?.backends, backend) && mayName([...backend.autoNames, "auto"]),
+  );
+  // Where it would run with everything up: nobody is told of a cloud where none is set up for it.
+  const homeZone: Zone = mayLeave && suitable.some(({ zone }) => zone === "cloud") ? "cloud" : "onprem";
 
   const { wanted } = facts;
   if (wanted.kind === "unknown") return refuse(homeZone, "model_not_found");
@@ -65,9 +69,6 @@ export function decideRoute(facts: RouteFacts, policy: Policy): Route {
     }
     if (policy.explicitCloud === "refuse") return refuse("onprem", "private_data");
   }
-  const suitable = facts.backends.filter(
-    (backend) => allowed(rule?.backends, backend) && mayName([...backend.autoNames, "auto"]),
-  );
   // Downwards never: what may leave is served in the house where no cloud is there for it, and not the other way round.
   for (const zone of mayLeave ? (["cloud", "onprem"] as const) : (["onprem"] as const)) {
     const up = suitable.filter((backend) => backend.zone === zone && backend.up);

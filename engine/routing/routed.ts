@@ -3,7 +3,7 @@
  * no others. A request without a decision is not served at all.
  */
 import { assert } from "../core/assert.ts";
-import { atLeast, type DataClass } from "../core/data-class.ts";
+import type { DataClass } from "../core/data-class.ts";
 import { type ErrorCode, WeirError } from "../core/errors.ts";
 import type { GenerationEvent, Generator } from "../core/generator.ts";
 import type { Zone } from "../core/policy.ts";
@@ -27,21 +27,25 @@ export interface RoutedPorts {
   readonly inTurn: (zone: Zone, backends: readonly RoutedBackend[]) => Generator;
   /** Undefined where it cannot be done: then nothing leaves. */
   readonly pseudonymise: (request: GenerationRequest) => Pseudonymised | undefined;
-  /** The same request in the house, where the cloud's door refused it; undefined where it may not run there. */
-  readonly keepInside: (decision: Decision) => Decision | undefined;
+  /** What becomes of a request where the cloud's door found a doubt; the same for all its choices. */
+  readonly atDoor: (decision: Decision) => Decision;
+  /** Whether the door of the backend's zone would let it out; asked before the first of several choices leaves. */
+  readonly mayLeave: (backend: string, request: GenerationRequest) => Promise<boolean>;
   /** Of personal and restricted requests: what comes back of their answers is not public either. */
   readonly rememberAnswer: (caller: string, text: string, dataClass: DataClass) => void;
 }
 
 interface Bound {
   decision: Decision;
+  /** All choices of a request leave, or none: what one of them may is decided once. Undefined for a single one. */
+  readonly together: { mayLeave: Promise<boolean> | undefined } | undefined;
   /** The backend that gave the first part of the answer. */
   servedBy: string | undefined;
 }
 
 /** How a request came to be served. */
 export interface Outcome {
-  readonly backend: string;
+  readonly backend: string | undefined;
   readonly decision: Decision;
 }
 
@@ -61,36 +65,37 @@ export class RoutedGenerator implements Generator {
 
   /** `decision` serves these requests, and only these objects. */
   bind(requests: readonly GenerationRequest[], decision: Decision): void {
-    for (const request of requests) this.#bound.set(request, { decision, servedBy: undefined });
+    const together = requests.length > 1 ? { mayLeave: undefined } : undefined;
+    for (const request of requests) this.#bound.set(request, { decision, together, servedBy: undefined });
   }
 
   /** For the cloud's door: the class of a request that a backend was handed; one that nobody decided on is restricted. */
   readonly classOf = (request: GenerationRequest): DataClass => this.#classes.get(request) ?? "restricted";
 
-  /** Who answers, and by which decision, once the first event is there. */
+  /** By which decision it runs now, and who answers, once the first event is there. */
   outcome(request: GenerationRequest): Outcome | undefined {
     const bound = this.#bound.get(request);
-    return bound?.servedBy === undefined ? undefined : { backend: bound.servedBy, decision: bound.decision };
+    return bound === undefined ? undefined : { backend: bound.servedBy, decision: bound.decision };
   }
 
   async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
     const bound = this.#bound.get(request);
     assert(bound !== undefined, "a request must be decided on before it is served");
-    const { route, caller } = bound.decision;
+    const { route, caller, sticky } = bound.decision;
     assert(route.action === "serve", "a request that was refused is not served");
-    if (!atLeast(route.class, "personal")) {
+    if (!sticky) {
       yield* this.#insideIfRefused(request, bound, signal);
       return;
     }
-    let text = "";
+    const answer = new AnswerTexts();
     let kept = false;
     const keep = (): void => {
-      if (!kept) this.#ports.rememberAnswer(caller.id, text, route.class);
+      if (!kept) for (const text of answer.texts()) this.#ports.rememberAnswer(caller.id, text, route.class);
       kept = true;
     };
     try {
       for await (const event of this.#insideIfRefused(request, bound, signal)) {
-        if (event.kind === "text") text += event.text;
+        answer.add(event);
         // Before the client has the whole of it: its next request may already hold it.
         if (event.kind === "finished") keep();
         yield event;
@@ -105,16 +110,40 @@ export class RoutedGenerator implements Generator {
     bound: Bound,
     signal: AbortSignal,
   ): AsyncGenerator<GenerationEvent> {
+    const { together } = bound;
+    if (together !== undefined && bound.decision.route.zone === "cloud") {
+      together.mayLeave ??= this.#mayLeave(request, bound.decision);
+      if (!(await together.mayLeave)) this.#keep(bound);
+    }
     try {
       yield* this.#answer(request, bound, signal);
     } catch (error) {
       const refused = error instanceof WeirError && error.code === "egress_refused";
-      const kept =
-        refused && bound.servedBy === undefined ? this.#ports.keepInside(bound.decision) : undefined;
-      if (kept === undefined) throw error;
-      bound.decision = kept;
+      // Others of its choices may be out there already: then it is the whole request that fails.
+      if (!refused || bound.servedBy !== undefined || together !== undefined) throw error;
+      this.#keep(bound);
       yield* this.#answer(request, bound, signal);
     }
+  }
+
+  async #mayLeave(request: GenerationRequest, { route, targets }: Decision): Promise<boolean> {
+    const [first] = targets;
+    if (first === undefined) return false;
+    const hidden = route.action === "serve" && route.pseudonymise ? this.#hide(request).request : request;
+    return this.#ports.mayLeave(first.backend, { ...hidden, model: first.model });
+  }
+
+  /** By a second decision it runs in the house, or not at all. */
+  #keep(bound: Bound): void {
+    bound.decision = this.#ports.atDoor(bound.decision);
+    const { route } = bound.decision;
+    if (route.action === "serve") return;
+    throw new WeirError(
+      "private_data",
+      `What would have gone to the cloud may hold more than public data (egress.doubt, judged again before it left), so ` +
+        "nothing was sent. Send it with model 'auto' or a local one.",
+      { param: "model" },
+    );
   }
 
   async *#answer(
@@ -140,7 +169,7 @@ export class RoutedGenerator implements Generator {
       if (route.zone === "cloud" || !gone) throw error;
       throw new WeirError(
         "onprem_unavailable",
-        `This request holds ${route.class} data, and no backend of the house answers; it is sent nowhere else. Try again later.`,
+        "No backend of the house answers, and this request is sent nowhere else. Try again later.",
         { cause: error, ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }) },
       );
     }
@@ -180,5 +209,21 @@ export class RoutedGenerator implements Generator {
         }
       },
     };
+  }
+}
+
+/** What an answer says: its text, and the arguments of each call of a tool. */
+class AnswerTexts {
+  #text = "";
+  readonly #calls: string[] = [];
+
+  add(event: GenerationEvent): void {
+    if (event.kind === "text") this.#text += event.text;
+    else if (event.kind === "tool_call")
+      this.#calls[event.index] = (this.#calls[event.index] ?? "") + event.arguments;
+  }
+
+  texts(): readonly string[] {
+    return [this.#text, ...this.#calls.filter((call) => call !== undefined)];
   }
 }

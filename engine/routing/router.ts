@@ -3,6 +3,7 @@
  * where it runs. A decision is on record before it takes effect. Whatever goes wrong on the way ends in the house, or in
  * a refusal.
  */
+import { assert } from "../core/assert.ts";
 import { atLeast, type DataClass, maxClass } from "../core/data-class.ts";
 import type { Evidence } from "../core/evidence.ts";
 import type { Policy, Zone } from "../core/policy.ts";
@@ -65,6 +66,7 @@ export interface RouterPorts {
 export class Router {
   readonly #ports: RouterPorts;
   readonly #records = new WeakMap<Decision, DecisionRecord>();
+  readonly #atDoor = new WeakMap<Decision, Decision>();
 
   constructor(ports: RouterPorts) {
     this.#ports = ports;
@@ -87,42 +89,55 @@ export class Router {
       wanted,
       backends: this.#facts(),
     };
-    let route = decideRoute(facts, policy);
-    // Where the same request would run if it might not leave.
-    const kept: Route = {
+    const decided = decideRoute(facts, policy);
+    // What becomes of the same request if it may not leave.
+    const inside: Route = {
       ...decideRoute({ ...facts, class: maxClass(facts.class, "personal") }, policy),
-      class: route.class,
+      class: decided.class,
     };
     // Something in it that cannot be replaced stays.
-    if (route.action === "serve" && route.pseudonymise && !(await this.#isReleasable(question))) route = kept;
+    const kept = decided.action === "serve" && decided.pseudonymise && !(await this.#isReleasable(question));
+    const route = kept ? inside : decided;
+    const key = keyPolicyOf(caller, policy);
     return {
       route,
       content: classification.class,
       pinned,
       wanted,
       targets: this.#targets(route, wanted),
-      inside: route.zone === "cloud" && wanted.kind === "auto" ? this.#targets(kept, wanted) : [],
-      evidence: [...raisedBy(route.class, classification, pinned), ...classification.evidence],
+      atDoor: { route: inside, targets: this.#targets(inside, wanted) },
+      evidence: [
+        ...(kept ? [{ rule: "pseudonyms.kept", class: route.class, where: "" }] : []),
+        ...raisedBy(route.class, classification, pinned),
+        ...classification.evidence,
+      ],
       confidence: route.class === classification.class ? classification.confidence : 1,
       policy: policy.hash,
+      key: key ?? null,
+      // A name that the policy does not have is the client's own text.
+      agent:
+        question.agent === undefined
+          ? null
+          : policy.agents.has(question.agent)
+            ? question.agent
+            : UNKNOWN_AGENT,
+      sticky: atLeast(route.class, "personal") && !atLeast(floorOf(caller, key, policy), route.class),
     };
   }
 
   /** Decides, and puts it on record. Throws where that is not possible: then nothing may be served. */
   async decide(question: Question, requestId: string): Promise<Decision> {
     const verdict = await this.judge(question);
-    const { route, content, pinned, wanted, targets, evidence } = verdict;
-    const { caller, agent } = question;
-    const policy = this.#ports.policy();
-    if (atLeast(route.class, "personal")) this.#ports.pins.remember(caller.id, question.body, route.class);
+    const { route, content, pinned, wanted, targets, evidence, key, agent } = verdict;
+    const { caller } = question;
+    if (verdict.sticky) this.#ports.pins.remember(caller.id, question.body, route.class);
     const record: DecisionRecord = {
       request: requestId,
       class: route.class,
       content,
       pinned: pinned ?? null,
-      key: keyPolicyOf(caller, policy) ?? null,
-      // A name that the policy does not have is the client's own text.
-      agent: agent === undefined ? null : policy.agents.has(agent) ? agent : UNKNOWN_AGENT,
+      key,
+      agent,
       wanted: wanted.kind === "named" ? { model: wanted.model, backend: wanted.backend } : wanted.kind,
       zone: route.zone,
       action: route.action,
@@ -138,23 +153,26 @@ export class Router {
   }
 
   /**
-   * The cloud's door found a doubt where the judgement had none, and nothing left: the request runs in the house instead,
-   * which is a decision of its own. Undefined where the client asked for that cloud, or the house has nobody for it.
+   * The cloud's door found a doubt where the judgement had none, and nothing left: a decision of its own, once for all
+   * choices of the request. Throws where it cannot be put on record.
    */
-  keepInside(decision: Decision): Decision | undefined {
+  atDoor(decision: Decision): Decision {
+    const before = this.#atDoor.get(decision);
+    if (before !== undefined) return before;
+    const { route, targets } = decision.atDoor;
     const record = this.#records.get(decision);
-    const [first] = decision.inside;
-    if (record === undefined || first === undefined) return undefined;
-    const backends = decision.inside.map(({ backend }) => backend);
+    assert(record !== undefined, "a door is only reached by what was decided");
     const receipt = this.#ports.record({
       ...record,
-      zone: "onprem",
-      backend: first.backend,
-      rules: [...record.rules, "egress.doubt"],
+      zone: route.zone,
+      action: route.action,
+      backend: targets[0]?.backend ?? null,
+      rules: [...record.rules, DOUBT_AT_DOOR],
     });
-    const { class: dataClass } = decision.route;
-    const route: Route = { action: "serve", class: dataClass, zone: "onprem", backends, pseudonymise: false };
-    return { ...decision, route, targets: decision.inside, inside: [], receipt };
+    const evidence = [{ rule: DOUBT_AT_DOOR, class: route.class, where: "" }, ...decision.evidence];
+    const after = { ...decision, route, targets, evidence, receipt };
+    this.#atDoor.set(decision, after);
+    return after;
   }
 
   #wanted(body: unknown): Wanted {
@@ -200,11 +218,17 @@ export class Router {
   }
 }
 
+const DOUBT_AT_DOOR = "egress.doubt";
+
 /** In receipts, for an agent that the policy does not have; no agent can have this name. */
 const UNKNOWN_AGENT = "(unknown)";
 
 const keyPolicyOf = ({ policy: own, name }: Caller, { keys }: Policy): string | undefined =>
   own ?? (keys.has(name) ? name : undefined);
+
+/** What the caller's requests are anyway: it need not be remembered of a conversation. */
+const floorOf = ({ classFloor }: Caller, key: string | undefined, { keys }: Policy): DataClass =>
+  maxClass(classFloor, key === undefined ? "public" : (keys.get(key)?.classFloor ?? "restricted"));
 
 /** What raised the class beyond content and labels, as evidence. */
 function raisedBy(

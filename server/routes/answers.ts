@@ -45,7 +45,7 @@ export async function streamAnswer(
   const sink: ChoiceSink = {
     started(toolsIgnored) {
       if (toolsIgnored) warnOfTools(request, reply);
-      nameBackend(reply, ports, requests[0]);
+      nameBackend(reply, ports, requests);
       reply.hijack();
       stream = new EventStream(reply.raw, reply.getHeaders() as Record<string, string>, {
         keepAliveMs: options.streamKeepAliveMs,
@@ -64,7 +64,10 @@ export async function streamAnswer(
     const usages = await runChoices(ports.generator, requests, controller, sink);
     stream?.end(chunks.usage(sumUsage(usages, work.choicesPerPrompt)) + DONE);
   } catch (thrown) {
-    if (stream === undefined) throw thrown;
+    if (stream === undefined) {
+      nameBackend(reply, ports, requests);
+      throw thrown;
+    }
     const error = asWeirError(thrown);
     ports.metrics.failed(error);
     if (error.code === "internal") request.log.error({ err: error.cause ?? error }, "a stream failed");
@@ -101,15 +104,19 @@ export async function collectAnswer(
     }),
   );
   const controller = untilClientLeaves(http.request, http.reply);
-  const usages = await runChoices(ports.generator, requests, controller, {
+  const sink: ChoiceSink = {
     started: (toolsIgnored) => {
       if (toolsIgnored) warnOfTools(http.request, http.reply);
-      nameBackend(http.reply, ports, requests[0]);
     },
     event: (index, event) => collect(choices[index], event),
     room: () => undefined,
-  });
-  return { choices, usages };
+  };
+  try {
+    const usages = await runChoices(ports.generator, requests, controller, sink);
+    return { choices, usages };
+  } finally {
+    nameBackend(http.reply, ports, requests);
+  }
 }
 
 function collect(choice: CollectedChoice | undefined, event: AnswerEvent): void {

@@ -46,17 +46,23 @@ export async function routeRequest(
   return { decision, target: { name, card } };
 }
 
-/** Who answers is only known when it does: the first backend may have failed, or the cloud's door refused. */
+/**
+ * Who answers is only known when it does: the first backend may have failed, or the cloud's door refused. Also for requests
+ * that failed: the receipt is then the last decision's. Where one choice left the house, the request did.
+ */
 export function nameBackend(
   reply: FastifyReply,
   { routing }: RoutingPorts,
-  request: GenerationRequest | undefined,
+  requests: readonly GenerationRequest[],
 ): void {
-  const outcome = request === undefined ? undefined : routing.outcome(request);
-  if (outcome === undefined) return;
-  reply.header("x-weir-backend", outcome.backend);
-  reply.header("x-weir-zone", outcome.decision.route.zone);
-  reply.header("x-weir-receipt", outcome.decision.receipt);
+  const outcomes = requests.map((request) => routing.outcome(request)).filter((each) => each !== undefined);
+  const widest = outcomes.find(({ decision }) => decision.route.zone === "cloud") ?? outcomes[0];
+  if (widest === undefined) return;
+  const { backend, decision } = widest;
+  if (backend !== undefined) reply.header("x-weir-backend", backend);
+  else if (decision.route.action === "refuse") reply.removeHeader("x-weir-backend");
+  reply.header("x-weir-zone", decision.route.zone);
+  reply.header("x-weir-receipt", decision.receipt);
 }
 
 export function questionOf(request: FastifyRequest, draft: Question["draft"]): Question {
@@ -74,7 +80,8 @@ export function questionOf(request: FastifyRequest, draft: Question["draft"]): Q
 }
 
 const callerOf = ({ id, name, policy, classFloor, models }: Principal): Caller => ({
-  id: id ?? name,
+  // As the limits tell keys apart: a key without an id may be named like another one's id.
+  id: id === undefined ? `name ${name}` : `id ${id}`,
   name,
   policy,
   classFloor,
@@ -111,17 +118,13 @@ function refusalOf({ route, evidence }: Verdict, why: Refusal, unknownModel: () 
     case "onprem_unavailable":
       return new WeirError(
         "onprem_unavailable",
-        `This request holds ${route.class} data, and no backend of the house answers; it is sent nowhere else. Try again later.`,
+        "No backend of the house answers, and this request is sent nowhere else. Try again later.",
         { retryAfterMs: UNAVAILABLE_RETRY_MS },
       );
     case "cloud_unavailable":
-      return new WeirError(
-        "cloud_unavailable",
-        "The cloud backend does not answer now; try again later, or send model 'auto'.",
-        {
-          retryAfterMs: UNAVAILABLE_RETRY_MS,
-        },
-      );
+      return new WeirError("cloud_unavailable", "The cloud does not answer now; try again later.", {
+        retryAfterMs: UNAVAILABLE_RETRY_MS,
+      });
   }
 }
 

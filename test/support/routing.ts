@@ -28,7 +28,8 @@ export function houseRouting(
     ]),
     inTurn: (_zone, [only]) => only as Generator,
     pseudonymise: () => undefined,
-    keepInside: () => undefined,
+    atDoor: (decision) => decision,
+    mayLeave: async () => true,
     rememberAnswer: () => undefined,
   });
   const router = new Router({

@@ -6,7 +6,7 @@ import type { GenerationEvent } from "../../../engine/core/generator.ts";
 import type { GenerationRequest } from "../../../engine/core/request.ts";
 import type { Decision, Route } from "../../../engine/core/route.ts";
 import { type RoutedBackend, RoutedGenerator, type RoutedPorts } from "../../../engine/routing/routed.ts";
-import { answer } from "../../support/answers.ts";
+import { answer, USAGE } from "../../support/answers.ts";
 import { eventsOf, remoteRequest } from "../../support/remote.ts";
 
 interface Fake extends RoutedBackend {
@@ -37,7 +37,12 @@ function setUp(backends: readonly Fake[], ports: Partial<RoutedPorts> = {}) {
     backends: new Map(backends.map((each) => [each.name, each])),
     inTurn: createFallback,
     pseudonymise: () => undefined,
-    keepInside: () => undefined,
+    atDoor: (before) => ({
+      ...before,
+      route: { action: "refuse", class: "public", zone: "onprem", why: "private_data" },
+      targets: [],
+    }),
+    mayLeave: async () => true,
     rememberAnswer: (caller, text, dataClass) => void remembered.push(`${caller} ${dataClass} ${text}`),
     ...ports,
   });
@@ -59,10 +64,13 @@ const decision = (changes: Partial<Extract<Route, { action: "serve" }>> = {}): D
     pinned: undefined,
     wanted: { kind: "auto" },
     targets: route.backends.map((name) => ({ backend: name, model: `${name}-model` })),
-    inside: [],
+    atDoor: { route, targets: [] },
     evidence: [],
     confidence: 1,
     policy: "ab",
+    key: null,
+    agent: null,
+    sticky: route.class === "restricted" || route.class === "personal",
     receipt: "1-ab",
     caller: { id: "k1", name: "shop", policy: undefined, classFloor: "public", models: [] },
   };
@@ -91,7 +99,7 @@ test("each backend is asked for its own model, and the one that answers is named
   const { generator } = setUp([a, b]);
   const request = remoteRequest();
   generator.bind([request], decision());
-  expect(generator.outcome(request)).toBeUndefined();
+  expect(generator.outcome(request)).toMatchObject({ backend: undefined });
   expect(await eventsOf(generator, request)).toEqual(answer("hi"));
   expect([a.asked[0]?.model, b.asked[0]?.model]).toEqual(["a-model", "b-model"]);
   expect(generator.outcome(request)).toMatchObject({ backend: "b", decision: { receipt: "1-ab" } });
@@ -201,7 +209,7 @@ describe("pseudonymised", () => {
     const { generator } = setUp([a]);
     const request = remoteRequest();
     generator.bind([request], decision({ class: "internal", pseudonymise: true, backends: ["a"] }));
-    await expect(eventsOf(generator, request)).rejects.toMatchObject({ code: "egress_refused" });
+    await expect(eventsOf(generator, request)).rejects.toMatchObject({ code: "private_data" });
     expect(a.asked).toEqual([]);
   });
 
@@ -243,7 +251,7 @@ describe("what the cloud's door refuses", () => {
   test("runs in the house where the router says so, by a decision of its own", async () => {
     const [a, house] = [backend("a", "cloud", refused), backend("house", "onprem", answer("hi"))];
     const inside = { ...decision({ zone: "onprem", backends: ["house"] }), receipt: "2-cd" };
-    const { generator } = setUp([a, house], { keepInside: () => inside });
+    const { generator } = setUp([a, house], { atDoor: () => inside });
     const request = remoteRequest();
     generator.bind([request], decision({ backends: ["a"] }));
     expect(await eventsOf(generator, request)).toEqual(answer("hi"));
@@ -251,10 +259,70 @@ describe("what the cloud's door refuses", () => {
     expect(a.asked).toHaveLength(1);
   });
 
-  test("is refused to the client where it asked for that cloud", async () => {
+  test("is refused to the client where it asked for that cloud, with the rule", async () => {
     const { generator } = setUp([backend("a", "cloud", refused)]);
     const request = remoteRequest();
     generator.bind([request], decision({ backends: ["a"] }));
-    await expect(eventsOf(generator, request)).rejects.toMatchObject({ code: "egress_refused" });
+    await expect(eventsOf(generator, request)).rejects.toMatchObject({
+      code: "private_data",
+      message: expect.stringContaining("egress.doubt"),
+    });
+    expect(generator.outcome(request)).toMatchObject({
+      backend: undefined,
+      decision: { route: { action: "refuse" } },
+    });
   });
+
+  test("keeps all choices of a request, before any of them leaves", async () => {
+    const [a, house] = [backend("a", "cloud", answer("hi")), backend("house", "onprem", answer("hi"))];
+    const inside = { ...decision({ zone: "onprem", backends: ["house"] }), receipt: "2-cd" };
+    let asked = 0;
+    const { generator } = setUp([a, house], {
+      atDoor: () => inside,
+      mayLeave: async () => {
+        asked += 1;
+        return false;
+      },
+    });
+    const choices = [0, 1, 2].map((choice) => ({ ...remoteRequest(), choice }));
+    generator.bind(choices, decision({ backends: ["a"] }));
+    await Promise.all(choices.map((choice) => eventsOf(generator, choice)));
+    expect([asked, a.asked.length, house.asked.length]).toEqual([1, 0, 3]);
+    for (const choice of choices)
+      expect(generator.outcome(choice)).toMatchObject({ decision: { receipt: "2-cd" } });
+  });
+
+  test("of one choice when others may be out there already fails the request: it is not said to have stayed", async () => {
+    let calls = 0;
+    const some: RoutedBackend = {
+      name: "a",
+      zone: "cloud",
+      async *generate() {
+        calls += 1;
+        if (calls === 2) throw refused;
+        yield* answer("hi");
+      },
+    };
+    const { generator } = setUp([some as Fake]);
+    const choices = [0, 1].map((choice) => ({ ...remoteRequest(), choice }));
+    generator.bind(choices, decision({ backends: ["a"] }));
+    const [first, second] = choices as [GenerationRequest, GenerationRequest];
+    await eventsOf(generator, first);
+    await expect(eventsOf(generator, second)).rejects.toMatchObject({ code: "egress_refused" });
+    expect(generator.outcome(second)).toMatchObject({ decision: { route: { zone: "cloud" } } });
+  });
+});
+
+test("arguments of a private answer's calls are remembered like its text", async () => {
+  const calls: readonly GenerationEvent[] = [
+    { kind: "started", promptTokens: 1 },
+    { kind: "tool_call", index: 0, opening: { id: "c", name: "f" }, arguments: '{"a":' },
+    { kind: "tool_call", index: 0, opening: undefined, arguments: "1}" },
+    { kind: "finished", reason: "tool_calls", usage: USAGE },
+  ];
+  const { generator, remembered } = setUp([backend("a", "onprem", calls)]);
+  const request = remoteRequest();
+  generator.bind([request], decision({ class: "restricted", zone: "onprem", backends: ["a"] }));
+  await eventsOf(generator, request);
+  expect(remembered).toContain('k1 restricted {"a":1}');
 });

@@ -216,17 +216,63 @@ describe("where it runs", () => {
     ]);
   });
 
-  test("what the cloud's door refuses is decided again, on record, and only where the client left the choice", async () => {
+  test("what the cloud's door refuses is decided again, once and on record: in the house, where the client left the choice", async () => {
     const { router, records } = setUp();
     const decision = await router.decide(question(), "req-1");
-    expect(router.keepInside(decision)).toMatchObject({
+    const after = router.atDoor(decision);
+    expect(after).toMatchObject({
       route: { class: "public", zone: "onprem", backends: ["local"] },
       targets: [{ backend: "local", model: "small" }],
     });
-    expect(records[1]).toEqual({ ...records[0], zone: "onprem", backend: "local", rules: ["egress.doubt"] });
-    const named = await router.decide(question({ body: { model: "cloud/large", prompt: "x" } }), "req-2");
-    expect(router.keepInside(named)).toBeUndefined();
-    expect(records).toHaveLength(3);
+    expect(router.atDoor(decision)).toBe(after);
+    expect(records).toEqual([
+      records[0],
+      { ...records[0], zone: "onprem", backend: "local", rules: ["egress.doubt"] },
+    ]);
+  });
+
+  test("a cloud that was named is refused there, or the house serves where the policy reroutes", async () => {
+    const named = question({ body: { model: "cloud/large", prompt: "x" } });
+    const { router, records } = setUp();
+    expect(router.atDoor(await router.decide(named, "req-1")).route).toMatchObject({
+      action: "refuse",
+      why: "private_data",
+    });
+    expect(records[1]).toMatchObject({ action: "refuse", backend: null, rules: ["egress.doubt"] });
+    const lenient = setUp({ ports: { policy: () => ({ ...POLICY, explicitCloud: "reroute" }) } }).router;
+    expect(lenient.atDoor(await lenient.decide(named, "req-1")).route).toMatchObject({
+      action: "serve",
+      backends: ["local"],
+    });
+  });
+
+  test("the policy that judged is the one on record, whatever comes into force meanwhile", async () => {
+    let policy = POLICY;
+    const { router, records } = setUp({
+      ports: {
+        policy: () => policy,
+        classify: async () => {
+          policy = { ...POLICY, hash: "new", agents: new Map(), keys: new Map() };
+          return { class: "public", evidence: [], confidence: 1 };
+        },
+      },
+    });
+    const caller = { ...question().caller, name: "hr-bot" };
+    await router.decide(question({ agent: "writer", caller }), "req-1");
+    expect(records[0]).toMatchObject({ policy: "ab", agent: "writer", key: "hr-bot" });
+  });
+
+  test("what a key's own floor says anyway is not remembered of its conversations", async () => {
+    const { router, pinned } = setUp({ class: "restricted" });
+    const caller = question().caller;
+    for (const known of [
+      { ...caller, classFloor: "restricted" as const },
+      { ...caller, policy: "hr-bot" },
+    ])
+      expect((await router.decide(question({ caller: known }), "req-1")).sticky).toBe(false);
+    expect(pinned).toEqual([]);
+    await router.decide(question({ caller: { ...caller, classFloor: "personal" } }), "req-1");
+    expect(pinned).toEqual(["k1 restricted"]);
   });
 
   test("with the house down private data are refused", async () => {
