@@ -123,7 +123,9 @@ function record(found: ReadonlyMap<string, DataClass>, where: string, votes: Vot
 }
 
 /** A text as it is read: with the names that lead to it. */
-const written = ({ label, text }: TextPart): string => (label === undefined ? text : `${label}: ${text}`);
+const written = ({ label, text }: TextPart): string =>
+  // The lines of a log all begin alike; a name before the first of them would hide that.
+  label === undefined ? text : text.includes("\n") ? `${label}:\n${text}` : `${label}: ${text}`;
 
 /** Rules that find something in any view of the text, with their classes. */
 function scan(text: string, bounds: ViewBounds): Map<string, DataClass> {

@@ -171,3 +171,13 @@ test("numbers and the model's name have no topic: the topic model is not asked a
   classify(body, { topics });
   expect(read).toEqual(["/messages/0/content", "/stop/0"]);
 });
+
+test("a log of a chat is one in a field with a name, too", () => {
+  const log = "10:01 Anna: did you see what he wrote?\n10:02 Ben: yes, keep it between us\n10:03 Anna: sure";
+  for (const body of [
+    ask(log),
+    { ...Object(ask("Go on.")), tools: [{ type: "function", function: { name: "f", description: log } }] },
+    { ...Object(ask("Go on.")), metadata: { note: log } },
+  ])
+    expect(classify(body, calm).class).toBe("restricted");
+});
