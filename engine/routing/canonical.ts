@@ -4,7 +4,7 @@
  */
 import { decode } from "./decode.ts";
 import { fold, hidden, isSameButForMarks } from "./fold.ts";
-import { loosened } from "./loosen.ts";
+import { hintsOf, loosened } from "./loosen.ts";
 
 export interface ViewBounds {
   /** Codes within codes. */
@@ -102,10 +102,11 @@ const flat = (text: string): string => Buffer.from(text, "utf16le").toString("ut
 
 /** The readings of all stretches with other spellings, the first of each together, then the second, and so on. */
 function spellings(text: string): readonly string[] {
-  if (text.length <= STRETCH) return loosened(text);
+  if (text.length <= STRETCH) return loosened(text, hintsOf(text));
   const found: string[][] = [];
+  const hints = hintsOf(text);
   for (const stretch of stretches(text)) {
-    for (const [index, reading] of loosened(stretch).entries()) {
+    for (const [index, reading] of loosened(stretch, hints).entries()) {
       const list = found[index] ?? [];
       found[index] = list;
       list.push(excerpt(stretch, reading));

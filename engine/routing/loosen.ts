@@ -1,8 +1,15 @@
 /** Spellings that keep a number or a word from machines and not from people, undone. The text is folded before. */
 
-/** Each gives another reading of a text, or the very same where there is none. All work within a few words. */
-export function loosened(text: string): readonly string[] {
-  const signs = signsOf(text);
+/** Signs that are looked for in a long text once, because what is not in it is in none of its stretches either. */
+export const hintsOf = (text: string): number =>
+  (ADDRESS_SIGN.test(text) ? ADDRESS : 0) | (NUMERAL_SIGN.test(text) ? NUMERALS : 0);
+
+/**
+ * Each gives another reading of a text, or the very same where there is none. All work within a few words. `hints`: of the
+ * text or of a longer one that it is part of.
+ */
+export function loosened(text: string, hints: number): readonly string[] {
+  const signs = signsOf(text, hints);
   if (signs === 0) return [];
   const spelled = (reading: string): string => ((signs & ADDRESS) === 0 ? reading : addresses(reading));
   const has = (sign: number): boolean => (signs & sign) !== 0;
@@ -44,9 +51,9 @@ for (const mark of "@$!") SIGN_KINDS[mark.charCodeAt(0)] = MARK;
 for (const gap of " ._-*") SIGN_KINDS[gap.charCodeAt(0)] = GAP;
 
 /** One look at each character: most texts have none of the signs, and are not read again. */
-function signsOf(text: string): number {
-  let signs = ADDRESS_SIGN.test(text) ? ADDRESS : 0;
-  if (NUMERAL_SIGN.test(text)) signs |= FIGURES | NUMERALS;
+function signsOf(text: string, hints: number): number {
+  let signs = (hints & ADDRESS) !== 0 && ADDRESS_SIGN.test(text) ? ADDRESS : 0;
+  if ((hints & NUMERALS) !== 0 && NUMERAL_SIGN.test(text)) signs |= FIGURES | NUMERALS;
   let last = 0;
   let beforeLast = 0;
   for (let index = 0; index < text.length; index += 1) {

@@ -112,15 +112,20 @@ export class SegmentFeatures {
       this.#names = 0;
     }
     this.#previousWord = whole;
+    // By hand what `#add` does: most features are pieces.
+    const pieces = this.buckets[PIECE] as Int32Array;
+    let count = this.counts[PIECE] as number;
     // The last three-piece starts two before the closing border.
     for (let start = 0; start + 3 <= length + 2; start += 1) {
       let piece = hashPair(hashPair(SEED, word[start] as number), word[start + 1] as number);
       const end = Math.min(start + 5, length + 2);
       for (let at = start + 2; at < end; at += 1) {
         piece = hashPair(piece, word[at] as number);
-        this.#add(PIECE, piece);
+        pieces[count] = finish(piece + PIECE) & MASK;
+        count += 1;
       }
     }
+    this.counts[PIECE] = count;
   }
 
   /** The `count` runs of characters that end at `at`. */

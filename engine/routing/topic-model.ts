@@ -197,7 +197,7 @@ function addSegment(
   features: SegmentFeatures,
   { bytes, scale }: Pick<TopicWeights, "bytes" | "scale">,
 ): number[] {
-  const row = [...before];
+  const row = before.slice();
   for (let group = 0; group < GROUP_COUNT; group += 1) {
     const buckets = features.buckets[group] as Int32Array;
     const count = features.counts[group] as number;
@@ -228,21 +228,23 @@ function runLogit(
 ): { readonly head: number; readonly logit: number } {
   const low = sums[from] as readonly number[];
   const high = sums[to] as readonly number[];
-  const logits = [0, 0, 0].map((_, head) => bias[head] as number);
+  // Three variables and no list: this runs three times for each sentence of a text.
+  let hr = bias[0] as number;
+  let person = bias[1] as number;
+  let chat = bias[2] as number;
   for (let group = 0; group < GROUP_COUNT; group += 1) {
     const base = group * ROW_STRIDE;
     const count = (high[base + HEAD_COUNT] as number) - (low[base + HEAD_COUNT] as number);
     if (count === 0) continue;
     const gain = (GROUP_GAIN[group] as number) / Math.sqrt(count);
-    for (let head = 0; head < HEAD_COUNT; head += 1) {
-      logits[head] =
-        (logits[head] as number) + gain * ((high[base + head] as number) - (low[base + head] as number));
-    }
+    hr += gain * ((high[base] as number) - (low[base] as number));
+    person += gain * ((high[base + 1] as number) - (low[base + 1] as number));
+    chat += gain * ((high[base + 2] as number) - (low[base + 2] as number));
   }
-  const largest = Math.max(...logits);
+  const largest = Math.max(hr, person, chat);
   return {
-    head: logits.indexOf(largest),
-    logit: largest + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0)),
+    head: hr === largest ? 0 : person === largest ? 1 : 2,
+    logit: largest + Math.log(Math.exp(hr - largest) + Math.exp(person - largest) + Math.exp(chat - largest)),
   };
 }
 

@@ -2,8 +2,9 @@
 import type { Recogniser } from "./recogniser.ts";
 import { isAlnumAt, lettersAhead } from "./tokens.ts";
 
-/** First characters of the offices that register. */
-const OFFICES = /[1-9ANYanyGg]/;
+/** First characters of the offices that register, of either case. */
+const OFFICES = new Uint8Array(128);
+for (const office of "123456789ANYanyGg") OFFICES[office.charCodeAt(0)] = 1;
 const ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY";
 const WEIGHTS = [1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28, 1];
 
@@ -16,7 +17,7 @@ export const cnOrganisation: Recogniser = {
       for (const letters of [0, 1, 2]) {
         const start = letters === 0 ? digits : lettersAhead(text, digits, letters);
         if (start === -1) break;
-        if (isAlnumAt(text, start - 1) || !OFFICES.test(text[start] as string)) continue;
+        if (isAlnumAt(text, start - 1) || OFFICES[text.charCodeAt(start)] !== 1) continue;
         const end = codeEnd(text, start);
         if (end !== -1 && !isAlnumAt(text, end)) yield { start, end };
       }
