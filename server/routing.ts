@@ -65,7 +65,7 @@ export interface OpenedRouting {
   close(): Promise<void>;
 }
 
-export const TOPIC_MODEL = join(import.meta.dirname, "..", "engine", "routing", "topic-model.bin");
+const TOPIC_MODEL = join(import.meta.dirname, "..", "engine", "routing", "topic-model.bin");
 
 /** Bodies above this go to a thread: below, classifying takes less than a few milliseconds of the main one. */
 const INLINE_CHARACTERS_MAX = 16_384;
@@ -162,7 +162,7 @@ const FULL_PINS =
   "so many conversations are remembered as private that more than one in a hundred others is taken for one; " +
   "they stay in the house. Remove the pins folder while weir is stopped to forget all of them";
 
-export const openScreener = (
+const openScreener = (
   { routing }: Pick<Config, "routing">,
   changes: Partial<ScreenerOptions> & ScreenerPorts = {},
 ): Screener =>

@@ -3,7 +3,7 @@ import type { Wanted } from "../core/route.ts";
 
 /** The engine of this process; its models are the installed ones. */
 export const LOCAL = "local";
-export const AUTO = "auto";
+const AUTO = "auto";
 
 export interface NamedBackend {
   readonly name: string;
