@@ -1,6 +1,5 @@
 /** Where a backend may be reached, and how long it may take: what the doors know of it. */
-
-export type Zone = "onprem" | "cloud";
+import type { Zone } from "../core/policy.ts";
 
 export interface Destination {
   readonly name: string;

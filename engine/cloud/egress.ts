@@ -11,8 +11,9 @@ import { Agent, type buildConnector, type Dispatcher, EnvHttpProxyAgent, ProxyAg
 import type { Brand } from "../core/brand.ts";
 import type { DataClass } from "../core/data-class.ts";
 import { WeirError } from "../core/errors.ts";
+import type { Zone } from "../core/policy.ts";
 import { type AddressRanges, addressKind, addressRanges } from "./addresses.ts";
-import type { Destination, Zone } from "./destination.ts";
+import type { Destination } from "./destination.ts";
 import { checkHeaders, checkTarget, refused } from "./egress-checks.ts";
 import { type PublicProof, proves } from "./public-proof.ts";
 

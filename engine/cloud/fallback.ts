@@ -5,8 +5,8 @@
 import { assert } from "../core/assert.ts";
 import { type ErrorCode, WeirError } from "../core/errors.ts";
 import type { GenerationEvent } from "../core/generator.ts";
+import type { Zone } from "../core/policy.ts";
 import type { GenerationRequest } from "../core/request.ts";
-import type { Zone } from "./destination.ts";
 import type { ZonedGenerator } from "./zoned.ts";
 
 /**

@@ -6,8 +6,8 @@
 import { assert } from "../core/assert.ts";
 import type { Clock } from "../core/clock.ts";
 import type { GenerationEvent } from "../core/generator.ts";
+import type { Zone } from "../core/policy.ts";
 import type { GenerationRequest } from "../core/request.ts";
-import type { Zone } from "./destination.ts";
 import { RecentTimes, type RecentTimesOptions } from "./recent-times.ts";
 import type { ZonedGenerator } from "./zoned.ts";
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
-import type { Zone } from "../../../engine/cloud/destination.ts";
 import { createFallback } from "../../../engine/cloud/fallback.ts";
 import type { ZonedGenerator } from "../../../engine/cloud/zoned.ts";
 import { ERRORS, type ErrorCode, WeirError } from "../../../engine/core/errors.ts";
 import type { GenerationEvent } from "../../../engine/core/generator.ts";
+import type { Zone } from "../../../engine/core/policy.ts";
 import { answer } from "../../support/answers.ts";
 import { eventsOf, remoteRequest } from "../../support/remote.ts";
 
