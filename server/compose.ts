@@ -2,6 +2,7 @@
 import { randomInt, randomUUID } from "node:crypto";
 import type { FastifyInstance } from "fastify";
 import type { Clock } from "../engine/core/clock.ts";
+import { NO_LANE_METER } from "../engine/core/lane-meter.ts";
 import { ModelHost } from "../engine/local/model-host.ts";
 import { createMetrics } from "../engine/metering/metrics.ts";
 import { openCatalog } from "../models/catalog.ts";
@@ -52,7 +53,13 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
   let readiness: Readiness = { kind: "starting", reason: "the default model is loading" };
   const builtIn = config.models.resident ? [(await installResident(config)).folder] : [];
   const catalog = openCatalog({ folder: config.modelsFolder, builtIn });
-  const shelf = new ModelShelf({ config, catalog, clock, log: logger });
+  const shelf = new ModelShelf({
+    config,
+    catalog,
+    clock,
+    log: logger,
+    laneMeter: () => NO_LANE_METER,
+  });
   const host = new ModelHost(clock, () => shelf.entries(), {
     memoryBytesMax: config.models.memoryBudgetBytes,
     aliases: config.models.aliases,

@@ -6,6 +6,7 @@ import type { FastifyBaseLogger } from "fastify";
 import { tokenId } from "../engine/core/brand.ts";
 import type { Clock } from "../engine/core/clock.ts";
 import { WeirError } from "../engine/core/errors.ts";
+import type { LaneMeter } from "../engine/core/lane-meter.ts";
 import { PAD_MAX } from "../engine/core/limits.ts";
 import type { KvPrecision, ModelCard } from "../engine/core/model.ts";
 import { type LoadedLane, openWorkerLane } from "../engine/lanes/worker-lane.ts";
@@ -34,6 +35,8 @@ export interface ShelfPorts {
   readonly catalog: Catalog;
   readonly clock: Clock;
   readonly log: FastifyBaseLogger;
+  /** For a lane that computes on so many threads. */
+  readonly laneMeter: (threads: number) => LaneMeter;
 }
 
 /** A model that was installed meanwhile is found after this long, in ms. */
@@ -168,6 +171,7 @@ export class ModelShelf {
           card,
           codec,
           lanes,
+          laneMeter: () => this.#ports.laneMeter(config.engine.threads),
           report: (incident) => log.warn({ model: card.name, incident }, "a lane had an incident"),
           sleep: (ms, signal) => sleep(ms, undefined, { signal }),
           repeat,

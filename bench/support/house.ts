@@ -1,6 +1,7 @@
 /** The house around one bench model: a WEIR_HOME of its own, the configuration's defaults, the engine in this process. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { NO_LANE_METER } from "../../engine/core/lane-meter.ts";
 import type { KvPrecision } from "../../engine/core/model.ts";
 import type { GenerationRequest, Prompt } from "../../engine/core/request.ts";
 import { ModelHost } from "../../engine/local/model-host.ts";
@@ -50,7 +51,7 @@ export async function buildHouse(options: BenchOptions, kv: KvPrecision | undefi
 export async function openHost({ config }: House): Promise<ModelHost> {
   const catalog = openCatalog({ folder: config.modelsFolder, builtIn: [] });
   const log = createLogger({ level: config.log.level });
-  const shelf = new ModelShelf({ config, catalog, clock, log });
+  const shelf = new ModelShelf({ config, catalog, clock, log, laneMeter: () => NO_LANE_METER });
   const host = new ModelHost(clock, () => shelf.entries(), {
     memoryBytesMax: config.models.memoryBudgetBytes,
     aliases: {},

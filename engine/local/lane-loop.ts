@@ -3,12 +3,15 @@
  * between two steps is the lane's own run.
  */
 import type { Lane } from "../core/lane.ts";
+import type { LaneMeter } from "../core/lane-meter.ts";
 import type { SchedulerEvent } from "../core/sequence.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 
 export interface LaneLoopPorts {
   readonly lane: Lane;
   readonly scheduler: Scheduler;
+  /** Told of each step before its events are published: an answer that ends with it knows what it took. */
+  readonly meter: Pick<LaneMeter, "begin" | "end">;
   readonly publish: (event: SchedulerEvent) => void;
   /** A step failed, or the lane was started again; for the log and the metrics. */
   readonly report: (incident: LaneIncident) => void;
@@ -59,7 +62,7 @@ export class LaneLoop {
   }
 
   async #drive(): Promise<void> {
-    const { lane, scheduler } = this.#ports;
+    const { lane, scheduler, meter } = this.#ports;
     while (!this.#closed) {
       const plan = scheduler.next();
       // Time-outs, and the ends of those whose stop strings were found in what was just published.
@@ -68,7 +71,9 @@ export class LaneLoop {
         await this.#idle();
         continue;
       }
+      meter.begin();
       const outcome = await lane.run(plan);
+      meter.end(plan, outcome);
       this.#publish(scheduler.settle(plan, outcome));
       if (outcome.kind === "failed") {
         this.#ports.report({

@@ -8,6 +8,7 @@ import type { Clock } from "../core/clock.ts";
 import { WeirError } from "../core/errors.ts";
 import type { GenerationEvent, Generator } from "../core/generator.ts";
 import type { Lane } from "../core/lane.ts";
+import type { LaneMeter } from "../core/lane-meter.ts";
 import type { LaneLimits } from "../core/limits.ts";
 import type { ModelCard } from "../core/model.ts";
 import { CHARACTERS_PER_TOKEN_MAX, type GenerationRequest, type Prompt } from "../core/request.ts";
@@ -24,6 +25,8 @@ export interface LocalEnginePorts {
   readonly codec: TextCodec;
   /** Replicas of the model; a sequence stays on the lane that took it. */
   readonly lanes: readonly Lane[];
+  /** One for each lane, asked for once. */
+  readonly laneMeter: () => LaneMeter;
   readonly report: (incident: LaneIncident) => void;
   /** Ends early, in either way, when the signal aborts. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -48,6 +51,7 @@ interface Replica {
   readonly lane: Lane;
   readonly scheduler: Scheduler;
   readonly loop: LaneLoop;
+  readonly meter: LaneMeter;
   readonly answers: Map<SequenceId, Pending>;
 }
 
@@ -112,6 +116,7 @@ export class LocalEngine implements Generator {
       stop: () => replica.scheduler.stop(id),
     });
     replica.answers.set(id, { answer, timeoutMs, deadline });
+    replica.meter.open(id, request);
     replica.loop.wake();
     yield* answer.events();
   }
@@ -139,10 +144,12 @@ export class LocalEngine implements Generator {
   #start(lane: Lane): Replica {
     const scheduler = new Scheduler(this.#ports.clock, this.#limits);
     const answers = new Map<SequenceId, Pending>();
+    const meter = this.#ports.laneMeter();
     const loop = new LaneLoop({
       lane,
       scheduler,
-      publish: (event) => publish(answers, event),
+      meter,
+      publish: (event) => publish(answers, meter, event),
       report: this.#ports.report,
       giveUp: () =>
         this.#failAll(
@@ -152,7 +159,7 @@ export class LocalEngine implements Generator {
       watch: () => this.#ports.repeat(EXPIRE_EVERY_MS, () => this.#expire(replica)),
       sleep: this.#ports.sleep,
     });
-    const replica: Replica = { lane, scheduler, answers, loop };
+    const replica: Replica = { lane, scheduler, answers, loop, meter };
     return replica;
   }
 
@@ -244,7 +251,9 @@ export class LocalEngine implements Generator {
   }
 
   #end(replica: Replica, id: SequenceId, tell: () => void): void {
-    if (replica.answers.delete(id)) tell();
+    if (!replica.answers.delete(id)) return;
+    replica.meter.close(id);
+    tell();
   }
 
   #failAll(replica: Replica, error: WeirError): void {
@@ -295,9 +304,12 @@ const tooLong = (length: string, slotTokens: number, param: string): WeirError =
     { param },
   );
 
-function publish(answers: Map<SequenceId, Pending>, event: SchedulerEvent): void {
+function publish(answers: Map<SequenceId, Pending>, meter: LaneMeter, event: SchedulerEvent): void {
   const pending = answers.get(event.sequence);
   if (pending === undefined) return; // the reader left between the step and now
-  if (event.kind === "finished" || event.kind === "failed") answers.delete(event.sequence);
+  if (event.kind === "finished" || event.kind === "failed") {
+    answers.delete(event.sequence);
+    meter.close(event.sequence);
+  }
   pending.answer.take(event);
 }

@@ -1,6 +1,7 @@
 /** The real local engine over scripted lanes, with a clock that a test moves and requests that name only what matters. */
 import { setImmediate as turn } from "node:timers/promises";
 import type { GenerationEvent } from "../../engine/core/generator.ts";
+import { type LaneMeter, NO_LANE_METER } from "../../engine/core/lane-meter.ts";
 import type { LaneLimits } from "../../engine/core/limits.ts";
 import type { GenerationRequest } from "../../engine/core/request.ts";
 import type { LaneIncident } from "../../engine/local/lane-loop.ts";
@@ -38,9 +39,11 @@ export interface EngineScript {
   readonly limits?: Partial<LaneLimits>;
   readonly codec?: Partial<TextCodec>;
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** Of every lane. */
+  readonly meter?: LaneMeter;
 }
 
-export function scriptedEngine({ lanes: scripts = [{}], limits, codec, sleep }: EngineScript = {}) {
+export function scriptedEngine({ lanes: scripts = [{}], limits, codec, sleep, meter }: EngineScript = {}) {
   const clock = new FakeClock();
   const lanes = scripts.map((script) => new ScriptedLane(script));
   const incidents: LaneIncident[] = [];
@@ -51,6 +54,7 @@ export function scriptedEngine({ lanes: scripts = [{}], limits, codec, sleep }: 
       card: byteCard,
       codec: { ...byteCodec, ...codec },
       lanes,
+      laneMeter: () => meter ?? NO_LANE_METER,
       report: (incident) => incidents.push(incident),
       sleep: sleep ?? (async () => undefined),
       repeat: (_, work) => {

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll } from "vitest";
 import { tokenId } from "../../engine/core/brand.ts";
 import type { Lane } from "../../engine/core/lane.ts";
+import { NO_LANE_METER } from "../../engine/core/lane-meter.ts";
 import type { LaneLimits } from "../../engine/core/limits.ts";
 import type { KvPrecision, ModelCard } from "../../engine/core/model.ts";
 import type { StepPlan } from "../../engine/core/step.ts";
@@ -72,6 +73,7 @@ async function openEngine(compiled: CompiledModel, kv: KvPrecision, codec: TextC
       card,
       codec,
       lanes: [recorded],
+      laneMeter: () => NO_LANE_METER,
       report: (incident) => incidents.push(incident),
       sleep: (ms, signal) => sleep(ms, undefined, { signal }),
       repeat: (everyMs, work) => {

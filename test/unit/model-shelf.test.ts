@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FastifyBaseLogger } from "fastify";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { NO_LANE_METER } from "../../engine/core/lane-meter.ts";
 import { type Catalog, type CatalogEntry, openCatalog } from "../../models/catalog.ts";
 import { Manifest } from "../../models/manifest.ts";
 import { folderOfName } from "../../models/model-name.ts";
@@ -29,6 +30,7 @@ function openShelf(catalog: Catalog = openCatalog({ folder: models, builtIn: [] 
   const error = (facts: { readonly model: string }): void => void logged.push(facts.model);
   let now = 0;
   const shelf = new ModelShelf({
+    laneMeter: () => NO_LANE_METER,
     config: loadConfig({ env: { WEIR_HOME: home, WEIR_ENGINE_LANES: "1" }, cwd: home }),
     catalog,
     // Each look is long after the one before, so that the folders are read anew.

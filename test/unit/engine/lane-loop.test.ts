@@ -1,5 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, test, vi } from "vitest";
+import { NO_LANE_METER } from "../../../engine/core/lane-meter.ts";
 import type { NewSequence, SchedulerEvent } from "../../../engine/core/sequence.ts";
 import { type LaneIncident, LaneLoop } from "../../../engine/local/lane-loop.ts";
 import { Scheduler } from "../../../engine/scheduler/scheduler.ts";
@@ -18,6 +19,7 @@ function start(script: LaneScript = {}, lane = new ScriptedLane(script)) {
   const loop = new LaneLoop({
     lane,
     scheduler,
+    meter: NO_LANE_METER,
     publish: (event) => events.push(event),
     report: (incident) => incidents.push(incident),
     giveUp,
