@@ -72,7 +72,7 @@ describe("what a step took", () => {
   test("of a step that failed counts too", async () => {
     const { engine, spent, rest, counter, incidents } = metered({
       next: says(STORY),
-      before: ({ step }) => (step === 2 ? { slotsIntact: true, message: "no" } : undefined),
+      before: ({ step }) => (step === 1 ? { slotsIntact: true, message: "no" } : undefined),
     });
     const asked = request(3);
     await readAll(engine.generate(asked, new AbortController().signal));
