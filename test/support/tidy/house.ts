@@ -43,7 +43,7 @@ export const FOLDERS: readonly FolderRule[] = [
   },
   { folder: "engine/receipts", house: ["engine/core"], packages: [], node: "any" },
   { folder: "engine/cloud", house: ["engine/core"], packages: ["undici"], node: "any" },
-  { folder: "engine/metering", house: ["engine/core"], packages: ["prom-client"], node: "any" },
+  { folder: "engine/metering", house: ["engine/core"], packages: ["prom-client", "koffi"], node: "any" },
   {
     folder: "models",
     house: ["engine/core"],
@@ -97,8 +97,8 @@ export const PLACES: readonly PlaceRule[] = [
   {
     what: "koffi (native calls)",
     packages: ["koffi"],
-    allowed: ["engine/worker"],
-    instead: "go through the Lane port of engine/core/lane.ts",
+    allowed: ["engine/worker", "engine/metering/energy/nvml.ts"],
+    instead: "take a Lane (engine/core/lane.ts), or an EnergySource, as an argument",
   },
   {
     what: "piscina (starting threads)",
