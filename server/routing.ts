@@ -153,7 +153,7 @@ async function open(config: Config, ports: RoutingPorts): Promise<OpenedRouting>
       await screener.close();
       await backends.close();
       pins.close();
-      receipts.close();
+      await receipts.close();
     },
   };
 }
@@ -206,18 +206,18 @@ export const joinRouting = (
     ),
 });
 
-function openReceipts(config: Config, clock: Clock): { readonly log: ReceiptLog; close(): void } {
+function openReceipts(config: Config, clock: Clock): { readonly log: ReceiptLog; close(): Promise<void> } {
   const log = new ReceiptLog({
     folder: config.receiptsFolder,
     fileBytesMax: config.receipts.fileBytesMax,
     now: () => new Date(clock.wall()).toISOString(),
   });
-  const timer = setInterval(() => log.sync(), config.receipts.syncMs).unref();
+  const timer = setInterval(() => void log.sync(), config.receipts.syncMs).unref();
   return {
     log,
     close: () => {
       clearInterval(timer);
-      log.close();
+      return log.close();
     },
   };
 }

@@ -1,34 +1,30 @@
 /**
  * The append-only files of receipts: `receipts.jsonl` is written, `receipts-SEQ.jsonl` are full ones, `receipts.head` says
- * where the chain ends, `receipts.pub.pem` is the key to check with. One process writes.
+ * where the chain ends. One process writes.
  *
- * A record is handed to the system before the decision takes effect, and forced to disk within `syncEveryMs`: a crash of
- * the process loses nothing, a power cut at most that span. Whatever cannot be written throws, and the caller refuses the
- * request: nothing is served without its receipt.
+ * A record is handed to the system before the decision takes effect, and forced to disk by `sync`, on a timer: a crash of the
+ * process loses nothing, a power cut at most that span. Whatever cannot be written throws, and the caller refuses the request:
+ * nothing is served without its receipt. What was begun and failed (half a line, the head, the change to another file) is
+ * ended before anything else is written, so that a disk that has room again is written again.
  */
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, verify } from "node:crypto";
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  fstatSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { createPublicKey, type KeyObject } from "node:crypto";
+import { closeSync, existsSync, fsync, ftruncateSync, openSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { type Decision, FIRST_PREV, type Receipt, type ReceiptBody, sealed } from "./record.ts";
-
-export const LOG_NAME = "receipts.jsonl";
-export const HEAD_NAME = "receipts.head";
-export const PUBLIC_KEY_NAME = "receipts.pub.pem";
-const PRIVATE_KEY_NAME = "receipts.key.pem";
+import { Flushes } from "../core/flushes.ts";
+import {
+  CHECK,
+  type ChainEnd,
+  closedName,
+  endOf,
+  endOfClosed,
+  HEAD_NAME,
+  headText,
+  LOG_NAME,
+  openKey,
+  ReceiptLogError,
+  readHead,
+} from "./chain-files.ts";
+import { type Decision, type Receipt, type ReceiptBody, sealed } from "./record.ts";
 
 export interface ReceiptLogOptions {
   /** Made if it is not there, for the owner alone. */
@@ -39,162 +35,180 @@ export interface ReceiptLogOptions {
   readonly now: () => string;
 }
 
-/** The folder's files do not fit together: weir must not go on writing as if nothing were. */
-export class ReceiptLogError extends Error {
-  override readonly name = "ReceiptLogError";
-}
-
 export class ReceiptLog {
   readonly #options: ReceiptLogOptions;
   readonly #key: KeyObject;
+  readonly #flushes = new Flushes(() => this.#flush());
+  /** Always open, and always the file that the chain goes on in: a number of a closed one may be another file's. */
   #file: number;
-  #bytes: number;
   readonly #head: number;
-  #last: Pick<Receipt, "seq" | "hash">;
-  #unsynced = false;
+  /** Of whole lines. */
+  #bytes: number;
+  #last: ChainEnd;
+  /** Half a line may stand behind the whole ones. */
+  #torn: boolean;
+  #headIsBehind: boolean;
+  /** The file's last record says that it is full: it is still to be renamed, or another one to be begun. */
+  #rotation: { readonly seq: number; renamed: boolean } | undefined;
+  /** Full files, until they are on disk. */
+  readonly #full: number[] = [];
+  #closed: Promise<void> | undefined;
 
-  /** Throws ReceiptLogError where the last record is damaged, or is not the one that the head names. */
+  /** Throws ReceiptLogError where records, head or key do not fit together, or one of them is gone. */
   constructor(options: ReceiptLogOptions) {
+    const { folder } = options;
     this.#options = options;
-    mkdirSync(options.folder, { recursive: true, mode: 0o700 });
-    this.#key = openKey(options.folder);
-    this.#file = openSync(join(options.folder, LOG_NAME), "a+", 0o600);
-    const head = readHead(options.folder, createPublicKey(this.#key));
-    this.#last = this.#recover(head);
-    this.#bytes = fstatSync(this.#file).size;
-    const path = join(options.folder, HEAD_NAME);
-    this.#head = openSync(path, existsSync(path) ? "r+" : "w+", 0o600);
+    this.#key = openKey(folder);
+    const publicKey = createPublicKey(this.#key);
+    const head = readHead(folder, publicKey);
+    if (head === undefined) {
+      throw new ReceiptLogError(
+        `${HEAD_NAME} is gone, so records cut off at the end could not be missed. Put it back, or move the folder's ` +
+          `files aside to begin a new chain. ${CHECK}`,
+      );
+    }
+    this.#file = openSync(join(folder, LOG_NAME), "a+", 0o600);
+    try {
+      const { last, bytes } = endOf(this.#file, LOG_NAME, publicKey);
+      checkEnd(last, head, () => endOfClosed(folder, head.seq, publicKey));
+      this.#last = last ?? head;
+      this.#bytes = bytes;
+      // A line that a power cut left half written was never acted on.
+      this.#torn = true;
+      this.#headIsBehind = this.#last.seq !== head.seq;
+      if (last?.kind === "rotated") this.#rotation = { seq: last.seq, renamed: false };
+      this.#head = openSync(join(folder, HEAD_NAME), "r+");
+    } catch (error) {
+      closeSync(this.#file);
+      throw error;
+    }
   }
 
-  /** Throws where it could not be written. */
+  /** Throws where it could not be written, and from then on where anything could not be forced to disk. */
   append(decision: Decision): Receipt {
-    if (this.#bytes >= this.#options.fileBytesMax) this.#rotate();
+    this.#flushes.check();
+    if (this.#closed !== undefined)
+      throw new ReceiptLogError("receipts are no longer written: weir is stopping.");
+    this.#endWhatWasBegun();
+    if (this.#bytes >= this.#options.fileBytesMax) {
+      this.#write({ kind: "rotated" });
+      this.#endWhatWasBegun();
+    }
     return this.#write({ kind: "decision", decision });
   }
 
-  /** Forces what was appended to disk; to be called on a timer. */
-  sync(): void {
-    if (!this.#unsynced) return;
-    fsyncSync(this.#file);
-    fsyncSync(this.#head);
-    this.#unsynced = false;
+  /** Forces to disk what was appended. Never rejects: where it fails, each further append says so. */
+  sync(): Promise<void> {
+    return this.#flushes.run();
   }
 
-  close(): void {
-    this.sync();
-    closeSync(this.#file);
-    closeSync(this.#head);
+  /** Forces everything to disk. */
+  close(): Promise<void> {
+    this.#closed ??= this.#flushes.run().then(() => {
+      for (const file of [...this.#full, this.#file, this.#head]) closeSync(file);
+    });
+    return this.#closed;
   }
 
   #write(content: { kind: "decision"; decision: Decision } | { kind: "rotated" }): Receipt {
     const place = { v: 1, seq: this.#last.seq + 1, at: this.#options.now(), prev: this.#last.hash } as const;
     const record = sealed({ ...place, ...content } as ReceiptBody, this.#key);
     const line = Buffer.from(`${JSON.stringify(record)}\n`);
-    const before = this.#bytes;
-    try {
-      writeWhole(this.#file, line, undefined);
-    } catch (error) {
-      // Half a line would spoil the next one: the file ends where it ended.
-      ftruncateSync(this.#file, before);
-      throw error;
-    }
+    this.#torn = true;
+    writeWhole(this.#file, line, undefined);
+    this.#torn = false;
     this.#bytes += line.length;
     this.#last = record;
-    // Always as long, so that it is replaced in place.
-    writeWhole(this.#head, Buffer.from(headText(record)), 0);
-    this.#unsynced = true;
+    if (record.kind === "rotated") this.#rotation = { seq: record.seq, renamed: false };
+    this.#flushes.written();
+    this.#headIsBehind = true;
+    this.#writeHead();
     return record;
   }
 
-  #rotate(): void {
-    const { seq } = this.#write({ kind: "rotated" });
-    fsyncSync(this.#file);
-    closeSync(this.#file);
-    const { folder } = this.#options;
-    renameSync(join(folder, LOG_NAME), join(folder, `receipts-${String(seq).padStart(12, "0")}.jsonl`));
-    this.#file = openSync(join(folder, LOG_NAME), "a+", 0o600);
-    this.#bytes = 0;
+  /** Throws where it cannot be ended now either; then nothing has changed, or is left to be tried again. */
+  #endWhatWasBegun(): void {
+    if (this.#torn) ftruncateSync(this.#file, this.#bytes);
+    this.#torn = false;
+    // The head must never be two records behind: the next start could not tell that from records put in.
+    if (this.#headIsBehind) this.#writeHead();
+    if (this.#rotation !== undefined) this.#rotate(this.#rotation);
   }
 
-  /** The end of the chain as the files have it. A line that a power cut left half written was never acted on: it goes. */
-  #recover(head: Pick<Receipt, "seq" | "hash"> | undefined): Pick<Receipt, "seq" | "hash"> {
-    const { size } = fstatSync(this.#file);
-    const tail = readTail(this.#file, size);
-    const end = tail.lastIndexOf(10) + 1;
-    const line = tail.subarray(tail.lastIndexOf(10, end - 2) + 1, end);
-    if (end < tail.length) ftruncateSync(this.#file, size - (tail.length - end));
-    const last = line.length === 0 ? undefined : lastRecord(line);
-    if (last === undefined) {
-      // Right after a rotation, or the very beginning.
-      return head ?? { seq: 0, hash: FIRST_PREV };
-    }
-    // The record is written before the head, so it may be one ahead.
-    const follows = last.seq === (head?.seq ?? 0) + 1 && last.prev === (head?.hash ?? FIRST_PREV);
-    const fits = follows || (head !== undefined && last.seq === head.seq && last.hash === head.hash);
-    if (!fits) {
+  #writeHead(): void {
+    // Always as long, so that it is replaced in place.
+    writeWhole(this.#head, Buffer.from(headText(this.#last)), 0);
+    this.#headIsBehind = false;
+    this.#flushes.written();
+  }
+
+  #rotate(rotation: { readonly seq: number; renamed: boolean }): void {
+    const { folder } = this.#options;
+    const live = join(folder, LOG_NAME);
+    const full = join(folder, closedName(rotation.seq));
+    try {
+      if (!rotation.renamed) {
+        if (existsSync(full)) throw new Error(`${full} is there already`);
+        renameSync(live, full);
+        rotation.renamed = true;
+      }
+      const next = openSync(live, "ax+", 0o600);
+      this.#full.push(this.#file);
+      this.#file = next;
+      this.#bytes = 0;
+      this.#rotation = undefined;
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
       throw new ReceiptLogError(
-        `${LOG_NAME} ends with record ${last.seq}, but ${HEAD_NAME} says ${head?.seq ?? "nothing"}: records were removed or ` +
-          "replaced while weir did not run. Check them with `weir receipts verify`, then move the folder's files aside to begin a new chain.",
+        `the file of receipts is full and another could not be begun (${why}). Requests are refused until it can: ` +
+          "each one tries again.",
+        { cause: error },
       );
     }
-    return last;
+  }
+
+  async #flush(): Promise<void> {
+    try {
+      // The records before the head that names them.
+      while (this.#full[0] !== undefined) {
+        await forced(this.#full[0]);
+        closeSync(this.#full.shift() as number);
+      }
+      await forced(this.#file);
+      await forced(this.#head);
+    } catch (error) {
+      throw new ReceiptLogError(
+        `receipts could not be forced to disk (${(error as Error).message}), so the last ones may be lost. Requests are ` +
+          "refused until weir is started again: look after the disk, then start it.",
+        { cause: error },
+      );
+    }
   }
 }
 
-function openKey(folder: string): KeyObject {
-  const path = join(folder, PRIVATE_KEY_NAME);
-  if (existsSync(path)) return createPrivateKey(readFileSync(path));
-  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
-  writeFileSync(path, privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600, flag: "wx" });
-  chmodSync(path, 0o600);
-  writeFileSync(join(folder, PUBLIC_KEY_NAME), publicKey.export({ type: "spki", format: "pem" }));
-  return privateKey;
-}
-
-/** Sequence number, hash and signature of the last record; always 16 + 64 + 88 characters and three line ends. */
-const headText = ({ seq, hash, sig }: Receipt): string =>
-  `${String(seq).padStart(16, "0")}\n${hash}\n${sig}\n`;
-
-/** The end of the chain as the head file has it; undefined without one. Throws where it is not signed by this key. */
-export function readHead(folder: string, publicKey: KeyObject): Pick<Receipt, "seq" | "hash"> | undefined {
-  const path = join(folder, HEAD_NAME);
-  if (!existsSync(path)) return undefined;
-  const text = readFileSync(path, "latin1");
-  if (text === "") return undefined;
-  const [seq = "", hash = "", sig = ""] = text.split("\n");
-  const whole = /^\d{16}$/.test(seq) && /^[0-9a-f]{64}$/.test(hash);
-  if (!whole || !verify(null, Buffer.from(hash, "hex"), publicKey, Buffer.from(sig, "base64"))) {
+/** `closed`: the last record of the file that was closed with the head's record. */
+function checkEnd(last: Receipt | undefined, head: ChainEnd, closed: () => Receipt | undefined): void {
+  if (last === undefined) {
+    // The very beginning, or right after a rotation.
+    if (head.seq === 0 || closed()?.hash === head.hash) return;
     throw new ReceiptLogError(
-      `${HEAD_NAME} is damaged or by another key: the end of the chain cannot be checked.`,
+      `${LOG_NAME} is gone or empty, but ${HEAD_NAME} says that the chain ends with record ${head.seq}, and there is no ` +
+        `${closedName(head.seq)} that ends with it: records were removed while weir did not run. ${REMOVED}`,
     );
   }
-  return { seq: Number(seq), hash };
+  // The record is written before the head, so it may be one ahead.
+  const follows = last.seq === head.seq + 1 && last.prev === head.hash;
+  if (follows || (last.seq === head.seq && last.hash === head.hash)) return;
+  throw new ReceiptLogError(
+    `${LOG_NAME} ends with record ${last.seq}, but ${HEAD_NAME} says ${head.seq}: records were removed or replaced while ` +
+      `weir did not run. ${REMOVED}`,
+  );
 }
 
-function readTail(file: number, size: number): Buffer {
-  const length = Math.min(size, 131_072);
-  const tail = Buffer.alloc(length);
-  let filled = 0;
-  while (filled < length) {
-    const got = readSync(file, tail, filled, length - filled, size - length + filled);
-    if (got === 0) break;
-    filled += got;
-  }
-  return tail.subarray(0, filled);
-}
+const REMOVED = `${CHECK} Put back what is missing, or move the folder's files aside to begin a new chain.`;
 
-function lastRecord(line: Buffer): Receipt {
-  try {
-    return JSON.parse(line.toString("utf8")) as Receipt;
-  } catch (error) {
-    throw new ReceiptLogError(
-      `the last line of ${LOG_NAME} is no receipt; check it with \`weir receipts verify\`.`,
-      {
-        cause: error,
-      },
-    );
-  }
-}
+const forced = (file: number): Promise<void> =>
+  new Promise((resolve, reject) => fsync(file, (error) => (error === null ? resolve() : reject(error))));
 
 function writeWhole(file: number, bytes: Buffer, position: number | undefined): void {
   let written = 0;

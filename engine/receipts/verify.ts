@@ -41,7 +41,7 @@ export interface KnownFromElsewhere {
   readonly after?: ChainPoint;
   /**
    * The end of the chain, or of a file that is closed: without it, records cut off at the end cannot be missed. Later
-   * records may follow, since the chain goes on while it is read.
+   * records may follow, since the chain goes on while it is read. Record 0 is the end of a chain that has none yet.
    */
   readonly end?: {
     readonly seq: number /** Undefined where only the number is known. */;
@@ -75,7 +75,7 @@ export class ReceiptVerifier {
     this.#before = after;
     this.#after = after;
     this.#end = end;
-    this.#endSeen = end === undefined || (after !== undefined && after.seq >= end.seq);
+    this.#endSeen = end === undefined || end.seq === 0 || (after !== undefined && after.seq >= end.seq);
   }
 
   /** One line of a file, without its line end. Returns the record, where nothing is wrong with it by itself. */

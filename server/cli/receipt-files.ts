@@ -20,7 +20,7 @@ import {
   PUBLIC_KEY_NAME,
   ReceiptLogError,
   readHead,
-} from "../../engine/receipts/receipt-log.ts";
+} from "../../engine/receipts/chain-files.ts";
 import { faultOf } from "../../engine/receipts/record.ts";
 import {
   type ChainPoint,

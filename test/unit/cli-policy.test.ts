@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { LOG_NAME, ReceiptLog } from "../../engine/receipts/receipt-log.ts";
+import { LOG_NAME } from "../../engine/receipts/chain-files.ts";
+import { ReceiptLog } from "../../engine/receipts/receipt-log.ts";
 import { type Decision, receiptId } from "../../engine/receipts/record.ts";
 import { BUILT_IN_POLICY } from "../../server/policy/built-in.ts";
 import { parsePolicy } from "../../server/policy/policy-file.ts";
@@ -135,17 +136,23 @@ describe("replay", () => {
     folder = join(home, "receipts");
     write("weir.yaml", BACKENDS);
   });
-  function record(...decisions: readonly Partial<Decision>[]): void {
+  async function record(...decisions: readonly Partial<Decision>[]): Promise<void> {
     const log = new ReceiptLog({ folder, fileBytesMax: 1_500, now: () => "2026-01-02T03:04:05.000Z" });
     ids = decisions.map((decision) => receiptId(log.append(decisionWith(decision))));
-    log.close();
+    await log.close();
   }
   const inCloud = { class: "public", content: "public", zone: "cloud", backend: "openai" } as const;
   const replay = (...argv: string[]) =>
     weir("policy", "replay", "--config", join(home, "weir.yaml"), "--from", folder, ...argv);
 
   test("says which decisions would be others, how many of each, and with --list which they are", async () => {
-    record(inCloud, { ...inCloud, key: "shop" }, { ...inCloud, key: "shop" }, {}, { agent: "(unknown)" });
+    await record(
+      inCloud,
+      { ...inCloud, key: "shop" },
+      { ...inCloud, key: "shop" },
+      {},
+      { agent: "(unknown)" },
+    );
     const file = write(
       "new.yaml",
       "version: 1\nclasses: { public: { zone: cloud } }\nkeys: { shop: { zone: onprem } }\n",
@@ -179,7 +186,7 @@ describe("replay", () => {
   });
 
   test("heeds what was pinned, which model was named, and what is configured", async () => {
-    record(
+    await record(
       { ...inCloud, pinned: "restricted" },
       { ...inCloud, wanted: { model: "large", backend: "openai" } },
       { ...inCloud, wanted: { model: "large", backend: "gone" } },
@@ -196,7 +203,7 @@ describe("replay", () => {
 
   test("knows a model by each of its names", async () => {
     write("weir.yaml", `models: { aliases: { best: openai/large } }\n${BACKENDS}`);
-    record(
+    await record(
       ...["best", "openai/large", "other"].map((key) => ({
         ...inCloud,
         key,
@@ -215,7 +222,7 @@ describe("replay", () => {
   test("a decision of the same policy stays, and one of the policy in force is not blamed for what was down", async () => {
     const down = { ...inCloud, action: "refuse", backend: null, zone: "cloud" } as const;
     const file = write("new.yaml", "version: 1\nclasses: { public: { zone: cloud } }\nkeys: { x: {} }\n");
-    record({ ...down, policy: hashOf(file) }, { ...down, policy: BUILT_IN_POLICY.policy.hash }, down);
+    await record({ ...down, policy: hashOf(file) }, { ...down, policy: BUILT_IN_POLICY.policy.hash }, down);
     const { out } = await replay(file);
     expect(out).toContain("would change 1 of 3 decisions");
     expect(out).toContain("1 were made by this very policy");
@@ -223,7 +230,7 @@ describe("replay", () => {
   });
 
   test("refuses receipts that are not whole, unless told to take them", async () => {
-    record(inCloud, inCloud, inCloud, {}, {});
+    await record(inCloud, inCloud, inCloud, {}, {});
     const live = join(folder, LOG_NAME);
     writeFileSync(live, `${readFileSync(live, "utf8")}{}\n`);
     const file = write("new.yaml", "version: 1\n");

@@ -12,7 +12,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { HEAD_NAME, LOG_NAME, PUBLIC_KEY_NAME, ReceiptLog } from "../../engine/receipts/receipt-log.ts";
+import { HEAD_NAME, LOG_NAME, PUBLIC_KEY_NAME } from "../../engine/receipts/chain-files.ts";
+import { ReceiptLog } from "../../engine/receipts/receipt-log.ts";
 import { type Receipt, receiptId } from "../../engine/receipts/record.ts";
 import { checkReceipts } from "../../server/cli/receipt-check.ts";
 import { openReceipts } from "../../server/cli/receipt-files.ts";
@@ -23,16 +24,16 @@ let home: string;
 let folder: string;
 let ids: string[];
 let log: ReceiptLog;
-beforeEach(() => {
+beforeEach(async () => {
   home = mkdtempSync(join(tmpdir(), "weir-receipts-"));
   folder = join(home, "receipts");
   ids = [];
   log = new ReceiptLog({ folder, fileBytesMax: 2_500, now: () => "2026-01-02T03:04:05.000Z" });
   for (let i = 0; i < 12; i += 1) ids.push(append());
-  log.sync();
+  await log.sync();
 });
-afterEach(() => {
-  log.close();
+afterEach(async () => {
+  await log.close();
   rmSync(home, { recursive: true, force: true });
 });
 
@@ -145,7 +146,7 @@ describe("verify", () => {
 
   test("does not take another key, a head of another key, or a missing one", async () => {
     const other = mkdtempSync(join(tmpdir(), "weir-other-"));
-    new ReceiptLog({ folder: other, fileBytesMax: 2_500, now: () => "" }).close();
+    await new ReceiptLog({ folder: other, fileBytesMax: 2_500, now: () => "" }).close();
     expect((await verify(folder, "--key", join(other, PUBLIC_KEY_NAME))).err).toContain(
       "signature is not by this key",
     );
