@@ -24,9 +24,10 @@ const EXPECTED = new Set([
   "PolicyError",
   "ReceiptLogError",
   "WeirError",
+  "YamlFileError",
 ]);
 /** Of these, what says that somebody wrote something wrong: starting again would not help. */
-const WRITTEN_WRONGLY = new Set(["ConfigError", "PolicyError"]);
+const WRITTEN_WRONGLY = new Set(["ConfigError", "PolicyError", "YamlFileError"]);
 
 export interface Ending {
   readonly exitCode: ExitCode;

@@ -50,7 +50,15 @@ const models = z
   .refine((given) => Object.keys(given).length > 0, "must name at least one model")
   .refine((given) => Object.keys(given).length <= 256, "may name at most 256 models");
 
-export const BACKEND_KINDS = ["openai", "anthropic", "gemini"] as const;
+/** As price books name whose prices they say. */
+export const priceProvider = z
+  .string()
+  .regex(
+    /^[a-z0-9][a-z0-9._-]{0,63}$/,
+    "must be the name of a provider in the price book: a-z, 0-9 and . _ -",
+  );
+
+const BACKEND_KINDS = ["openai", "anthropic", "gemini"] as const;
 
 export const backendSchema = z
   .strictObject({
@@ -104,6 +112,8 @@ export const backendSchema = z
     breaker_open_ms: whole(10, 3_600_000, 5_000),
     /** A second request is sent where the first has not begun after as long as 95 of 100 answers took to. */
     hedge: z.boolean().default(false),
+    /** Whose rows of the price book hold. Where absent: of a cloud those of its kind; a server of the house goes by none. */
+    prices: priceProvider.optional(),
   })
   .superRefine((backend, context) => {
     const fail = (path: string, message: string): void => {

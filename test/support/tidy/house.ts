@@ -64,6 +64,12 @@ export const FOLDERS: readonly FolderRule[] = [
     ],
     node: "any",
   },
+  {
+    folder: "server/metering",
+    house: ["engine/core", "engine/metering", "server/config", "server/checked-yaml.ts"],
+    packages: ["zod"],
+    node: "any",
+  },
   // Where everything is put together, once, and the commands.
   ...[
     "server/compose.ts",
