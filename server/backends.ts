@@ -155,7 +155,7 @@ function remoteOptions(name: string, settings: BackendSettings, { routing }: Con
       failuresMax: settings.breaker_failures_max,
       openMs: settings.breaker_open_ms,
       openMaxMs: settings.breaker_open_ms * OPEN_GROWTH_MAX,
-      trialMs: settings.request_timeout_ms,
+      trialMs: settings.connect_timeout_ms + settings.headers_timeout_ms,
     },
   };
 }

@@ -10,7 +10,7 @@ import { WeirError } from "../core/errors.ts";
 import type { GenerationEvent } from "../core/generator.ts";
 import type { Zone } from "../core/policy.ts";
 import type { GenerationRequest } from "../core/request.ts";
-import { TimeLimit } from "../core/time-limit.ts";
+import { AnswerLimit, type Awaited } from "./answer-limit.ts";
 import { AnswerState } from "./answer-state.ts";
 import { admit, type Breaker, type BreakerOptions, CLOSED, type Outcome, settle } from "./breaker.ts";
 import type { Egress, Incoming, Outgoing } from "./egress.ts";
@@ -34,7 +34,10 @@ export interface RemoteOptions<Z extends Zone = Zone> extends StreamBounds {
   /** What clients call a model, and what the backend does. No other name is sent: it would be text of a request. */
   readonly models: ReadonlyMap<string, string>;
   readonly secret: SecretRef | undefined;
-  /** From the request to the last token, for requests that say nothing, in ms. */
+  /**
+   * What the backend may take from the request to the last token, for requests that say nothing, in ms. Whoever reads the
+   * answer may let it wait for as long again.
+   */
   readonly requestTimeoutMs: number;
   readonly retry: RetryOptions;
   readonly breaker: BreakerOptions;
@@ -111,21 +114,27 @@ class Remote {
     const encoded = encode(request, this.#options);
     const startedAt = this.#ports.clock.now();
     const limitMs = request.timeoutMs ?? this.#options.requestTimeoutMs;
-    using limit = new TimeLimit(limitMs);
+    using limit = new AnswerLimit(this.#ports.clock, limitMs);
     const readable = (thrown: unknown): unknown => {
       if (client.aborted)
         return new WeirError("cancelled", "The client left before the answer was complete.");
-      if (!limit.signal.aborted) return asFailure(this.#options.name, thrown);
-      return new WeirError("request_timeout", `The backend's answer was not complete after ${limitMs} ms.`);
+      if (limit.over === undefined) return asFailure(this.#options.name, thrown);
+      return tookTooLong(limit.over, limitMs);
     };
     const answer = await this.#begin(request, encoded, AbortSignal.any([client, limit.signal]), readable);
+    // Not only at the answer's end: whoever waits for a backend that is being tried would wait for minutes.
+    this.#settle("begun");
     let outcome: Outcome = "neither";
     try {
-      yield* this.#tell(answer, startedAt);
+      for await (const event of this.#tell(answer, startedAt)) {
+        limit.waitFor("reader");
+        yield event;
+        limit.waitFor("backend");
+      }
       outcome = "success";
     } catch (thrown) {
       const error = readable(thrown);
-      outcome = outcomeOf(error);
+      outcome = limit.over === "reader" ? "neither" : outcomeOf(error);
       throw error;
     } finally {
       this.#settle(outcome);
@@ -251,6 +260,14 @@ class Remote {
     this.#breaker = settle(this.#breaker, outcome, this.#ports.clock.now(), this.#options.breaker);
   }
 }
+
+const tookTooLong = (who: Awaited, limitMs: number): WeirError =>
+  new WeirError(
+    "request_timeout",
+    who === "backend"
+      ? `The backend's answer was not complete after ${limitMs} ms.`
+      : `The answer was cut off: whoever reads it let it wait for ${limitMs} ms in all. Read it faster, or ask for less.`,
+  );
 
 /** The way through the door of the backend's zone. There is one for each generator, and no other. */
 function sender({ name, zone }: RemoteOptions, { egress, judge }: RemotePorts): Send {

@@ -100,6 +100,7 @@ export const backendSchema = z
     headers_timeout_ms: whole(10, 3_600_000, 60_000),
     /** Between two parts of an answer. */
     idle_timeout_ms: whole(10, 3_600_000, 60_000),
+    /** Of the backend's own time; whoever reads its answer may let it wait for as long again. */
     request_timeout_ms: whole(10, 86_400_000, 600_000),
     answer_bytes_max: whole(1024, 1024 * MIB, 16 * MIB),
     /** Tries of one request before its first token, the first included. */

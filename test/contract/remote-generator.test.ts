@@ -149,6 +149,51 @@ describe("the breaker of a backend", () => {
     expect(await eventsOf(generator, remoteRequest())).not.toEqual([]);
   });
 
+  test("lets all in once the answer of the trial has begun, however long that answer is", async () => {
+    const clock = new FakeClock();
+    const generator = remote({ ports: { clock }, options: { breaker } });
+    const long = { kind: "answer", texts: ["a", "b"], after: { events: 3, fate: "stall" } } as const;
+    await double.script(down, down, long);
+    for (let index = 0; index < 2; index += 1)
+      await eventsOf(generator, remoteRequest()).catch(() => undefined);
+    clock.advance(1000);
+    const leave = new AbortController();
+    const trial = generator.generate(remoteRequest(), leave.signal)[Symbol.asyncIterator]();
+    expect((await trial.next()).value).toMatchObject({ kind: "started" });
+    expect(await eventsOf(generator, remoteRequest())).not.toEqual([]);
+    leave.abort();
+    await trial.return?.();
+  });
+
+  const single = { ...breaker, failuresMax: 1 };
+
+  test("does not open for a reader who lets an answer wait beyond the time limit", async () => {
+    const generator = remote({ options: { breaker: single, requestTimeoutMs: 500 } });
+    const stall = { kind: "answer", texts: ["a", "b"], after: { events: 3, fate: "stall" } } as const;
+    await double.script(stall);
+    const reading = generator.generate(remoteRequest(), AbortSignal.timeout(5000))[Symbol.asyncIterator]();
+    await reading.next();
+    await expect.poll(async () => (await double.record()).left).toBe(1);
+    const drain = async () => {
+      while ((await reading.next()).done !== true);
+    };
+    await expect(drain()).rejects.toMatchObject({
+      code: "request_timeout",
+      message: expect.stringContaining("whoever reads it"),
+    });
+    expect(await eventsOf(generator, remoteRequest())).not.toEqual([]);
+  });
+
+  test("opens for an answer that the backend does not complete in time", async () => {
+    const generator = remote({ options: { breaker: single, requestTimeoutMs: 500 } });
+    await double.script({ kind: "answer", texts: ["a", "b"], after: { events: 3, fate: "stall" } });
+    await expect(eventsOf(generator, remoteRequest())).rejects.toMatchObject({
+      code: "request_timeout",
+      message: expect.stringContaining("The backend's answer"),
+    });
+    await expect(eventsOf(generator, remoteRequest())).rejects.toMatchObject({ code: "backend_unavailable" });
+  });
+
   test("opens for answers that break off too", async () => {
     const generator = remote({ options: { breaker } });
     const cut = { kind: "answer", texts: ["a", "b"], after: { events: 2, fate: "cut" } } as const;

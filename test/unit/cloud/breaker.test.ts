@@ -47,6 +47,26 @@ describe("the breaker", () => {
     expect(spans).toEqual([100, 200, 350, 350]);
   });
 
+  test("lets everybody in as soon as the trial's answer begins, and not only when it has ended", () => {
+    const begun = settle(go(opened(0), 100), "begun", 150, options);
+    expect(begun.kind).toBe("closed");
+    expect(go(begun, 150)).toEqual(begun);
+    expect(settle(begun, "success", 90_000, options)).toEqual(CLOSED);
+  });
+
+  test("opens again, and for longer, where an answer breaks off before one was complete", () => {
+    const begun = settle(go(opened(0), 100), "begun", 150, options);
+    const stillBegun = settle(settle(begun, "begun", 160, options), "neither", 170, options);
+    expect(fail(stillBegun, 200)).toEqual({ kind: "open", until: 400, openMs: 200 });
+  });
+
+  test("does not take the beginnings of answers for their ends", () => {
+    let state = CLOSED;
+    for (let index = 0; index < 3; index += 1) state = fail(settle(state, "begun", 0, options), 0);
+    expect(state.kind).toBe("open");
+    expect(settle(state, "begun", 10, options)).toEqual(state);
+  });
+
   test("lets the next request try it where the trial's client left, or never ended", () => {
     const trial = go(opened(0), 100);
     expect(go(settle(trial, "neither", 120, options), 120).kind).toBe("trial");
@@ -62,7 +82,7 @@ describe("the breaker", () => {
   test("never waits for ever, whatever happens", () => {
     const move = fc.record({
       after: fc.nat(500),
-      outcome: fc.constantFrom<Outcome>("success", "failure", "neither"),
+      outcome: fc.constantFrom<Outcome>("begun", "success", "failure", "neither"),
     });
     fc.assert(
       fc.property(fc.array(move, { maxLength: 30 }), (moves) => {
