@@ -8,6 +8,7 @@ import { Argument, Command, CommanderError, Option } from "commander";
 import type { Clock } from "../engine/core/clock.ts";
 import { type ExitCode, endingOf } from "./cli/failure.ts";
 import { addKeys } from "./cli/key-commands.ts";
+import { addMeter } from "./cli/meter-commands.ts";
 import type { ImportFlags } from "./cli/models.ts";
 import { addPolicy } from "./cli/policy-commands.ts";
 import { addReceipts } from "./cli/receipt-commands.ts";
@@ -62,6 +63,7 @@ function buildProgram(argv: readonly string[], ports: CliPorts, finish: (code: n
   addPolicy(program, ports, finish);
   addReceipts(program, ports, finish);
   addRoute(program, ports, finish);
+  addMeter(program, ports, finish);
   addConfig(program, ports, finish);
   return program;
 }
@@ -167,7 +169,7 @@ function addModels(program: Command, { clock, terminal }: CliPorts, finish: (cod
   );
 }
 
-function addConfig(program: Command, { terminal }: CliPorts, finish: (code: ExitCode) => void): void {
+function addConfig(program: Command, { clock, terminal }: CliPorts, finish: (code: ExitCode) => void): void {
   const config = program.command("config").description("Check the configuration, or show what is in force.");
   withConfig(
     config.command("check").addArgument(new Argument("[file]", "instead of the file that would be found")),
@@ -175,7 +177,7 @@ function addConfig(program: Command, { terminal }: CliPorts, finish: (code: Exit
     .description("Report every problem with its line; exit code 1 where there is one.")
     .action(async (file: string | undefined, flags: ConfigFlags) => {
       const { configCheck } = await import("./cli/config.ts");
-      finish(await configCheck(file, flags, terminal));
+      finish(await configCheck(file, flags, { clock, terminal }));
     });
   withConfig(config.command("show").description("Show every setting, its value and where it comes from."))
     .option("--json", "as JSON")

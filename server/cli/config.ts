@@ -1,22 +1,32 @@
 /** `weir config check` and `weir config show`. */
 import { resolve } from "node:path";
+import type { Clock } from "../../engine/core/clock.ts";
 import { LEAVES } from "../config/leaves.ts";
 import { valueAt } from "../config/problems.ts";
 import { formatProblem, type Inspection, inspectConfig, type Origin } from "../config.ts";
+import { unpriced } from "../metering/backend-prices.ts";
 import type { ExitCode } from "./failure.ts";
+import { priceBookOf } from "./meter-prices.ts";
 import { type ConfigFlags, flagSettings } from "./settings.ts";
 import { startProblems } from "./start-problems.ts";
 import type { Terminal } from "./terminal.ts";
+
+export interface ConfigPorts {
+  readonly clock: Clock;
+  readonly terminal: Terminal;
+}
 
 /** Every problem, one a line; exit code 1 where there is one. `file` instead of the one that would be found. */
 export async function configCheck(
   file: string | undefined,
   flags: ConfigFlags,
-  terminal: Terminal,
+  { clock, terminal }: ConfigPorts,
 ): Promise<ExitCode> {
   const found = inspectConfig({ file: file ?? flags.config, flags: flagSettings(flags) });
-  const problems = found.problems.length > 0 ? found.problems : await startProblems(found);
-  for (const warning of found.warnings) terminal.err(`warning: ${formatProblem(warning)}`);
+  const fit = found.problems.length === 0;
+  const problems = fit ? await startProblems(found) : found.problems;
+  const without = fit ? unpriced(found.config, priceBookOf(found.config), clock.wall()) : [];
+  for (const warning of [...found.warnings, ...without]) terminal.err(`warning: ${formatProblem(warning)}`);
   for (const problem of problems) terminal.err(formatProblem(problem));
   const name = found.config.file ?? "the configuration (no file, defaults and environment alone)";
   if (problems.length === 0) {

@@ -2,6 +2,7 @@
 import { type Price, type PriceBook, priceOf } from "../../engine/metering/prices.ts";
 import type { BackendSettings } from "../config/backend.ts";
 import type { Problem } from "../config/problems.ts";
+import type { Config } from "../config/types.ts";
 
 type Backends = Readonly<Record<string, BackendSettings>>;
 
@@ -40,14 +41,18 @@ export function backendPrices(backends: Backends, book: PriceBook): BackendPrice
 }
 
 /** For `weir config check`: the models that requests will be refused for. */
-export function unpriced(backends: Backends, book: PriceBook, at: number): readonly Problem[] {
+export function unpriced(
+  { backends, file }: Pick<Config, "backends" | "file">,
+  book: PriceBook,
+  at: number,
+): readonly Problem[] {
   const prices = backendPrices(backends, book);
   return Object.entries(backends).flatMap(([name, settings]) =>
     Object.entries(settings.models)
       .filter(([model]) => !prices.isPriced(name, model, at))
       .map(([model, vendorName]) => ({
         path: `backends.${name}.models`,
-        where: "",
+        where: file ?? "",
         message:
           `there is no price of ${providerOf(settings)}/${vendorName} in the price book, so requests for ` +
           `${name}/${model} are refused; add a row to it, or name another of its providers as backends.${name}.prices`,

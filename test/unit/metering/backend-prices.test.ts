@@ -50,13 +50,17 @@ test("what is in no configuration has no price", () => {
 
 test("the models without a price are listed, with what to do", () => {
   expect(
-    unpriced(backends, book, may).map(({ path, message }) => `${path}: ${message.split(",")[0]}`),
+    unpriced({ backends, file: undefined }, book, may).map(
+      ({ path, message }) => `${path}: ${message.split(",")[0]}`,
+    ),
   ).toEqual([
     "backends.vendor.models: there is no price of openai/gpt-9 in the price book",
     "backends.google.models: there is no price of gemini/late in the price book",
     "backends.rented.models: there is no price of acme/qwen in the price book",
   ]);
-  expect(unpriced(backends, book, july)).toHaveLength(2);
+  const [first, ...others] = unpriced({ backends, file: "weir.yaml" }, book, july);
+  expect(first?.where).toBe("weir.yaml");
+  expect(others).toHaveLength(1);
 });
 
 test("the provider in weir.yaml is a plain name", () => {
