@@ -90,7 +90,7 @@ async function open(config: Config, ports: RoutingPorts): Promise<OpenedRouting>
   const screener = openScreener(config, { onFault: ports.onFault, ...ports.screening });
   const pins = openPins({
     folder: config.pinsFolder,
-    onFull: (share) => log.warn({ share }, FULL_PINS),
+    onFull: (dataClass) => log.warn({ class: dataClass }, FULL_PINS),
     ...(ports.pinTableBytes === undefined ? {} : { tableBytes: ports.pinTableBytes }),
   });
   const receipts = openReceipts(config, clock);
@@ -152,7 +152,7 @@ async function open(config: Config, ports: RoutingPorts): Promise<OpenedRouting>
       parts.policy?.close();
       await screener.close();
       await backends.close();
-      pins.close();
+      await pins.close();
       await receipts.close();
     },
   };
@@ -160,7 +160,7 @@ async function open(config: Config, ports: RoutingPorts): Promise<OpenedRouting>
 
 const FULL_PINS =
   "so many conversations are remembered as private that more than one in a hundred others is taken for one; " +
-  "they stay in the house. Remove the pins folder while weir is stopped to forget all of them";
+  "they stay in the house, and each further one makes it more. Remove the pins folder while weir is stopped to forget all";
 
 const openScreener = (
   { routing }: Pick<Config, "routing">,

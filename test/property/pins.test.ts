@@ -68,9 +68,9 @@ class Told {
   }
 }
 
-test("a class that a conversation had is found again in all that it becomes, and no other is made up", () => {
-  fc.assert(
-    fc.property(fc.array(move, { maxLength: 30 }), (moves) => {
+test("a class that a conversation had is found again in all that it becomes, and no other is made up", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(move, { maxLength: 30 }), async (moves) => {
       const folder = mkdtempSync(join(tmpdir(), "weir-pins-"));
       const opened: Pins[] = [];
       const open = (): Pins => {
@@ -93,12 +93,12 @@ test("a class that a conversation had is found again in all that it becomes, and
             // So few pins in so many bits raise no false alarm: once in some 10^13 lookups.
             expect(pins.lookup(each.caller, { messages: each.messages })).toBe(expected);
           } else {
-            if (each.tidily) opened.pop()?.close();
+            if (each.tidily) await opened.pop()?.close();
             pins = open();
           }
         }
       } finally {
-        for (const pins of opened) pins.close();
+        for (const pins of opened) await pins.close();
         rmSync(folder, { recursive: true, force: true });
       }
     }),

@@ -8,6 +8,7 @@
 import {
   closeSync,
   fstatSync,
+  fsync,
   fsyncSync,
   ftruncateSync,
   openSync,
@@ -21,10 +22,11 @@ import { assert } from "../../core/assert.ts";
 const BLOCK = 4096;
 const CHECKSUM = 4;
 const PAYLOAD = BLOCK - CHECKSUM;
-const MAGIC = Buffer.from("weir pins 1\n");
+const MAGIC = Buffer.from("weir pins 2\n");
 const KEY_ID_AT = CHECKSUM + MAGIC.length;
 const KEY_ID_BYTES = 16;
 const COUNT_AT = KEY_ID_AT + KEY_ID_BYTES;
+const FOLLOWED_AT = COUNT_AT + 8;
 
 /** What was remembered cannot be trusted: weir must not start as if nothing had been. */
 export class PinsError extends Error {
@@ -36,24 +38,26 @@ export class PinFile {
   readonly bytes: Uint8Array;
   /** Bits that the file holds at the least. */
   readonly count: number;
+  /** Another table was begun after this one; the next `write` keeps it. */
+  followed: boolean;
   /** Undefined once it is closed: the number may be another file's then. */
   #file: number | undefined;
   readonly #keyId: Uint8Array;
-  #unsynced = false;
 
-  private constructor(file: number, bytes: Uint8Array, keyId: Uint8Array, count: number) {
+  private constructor(file: number, bytes: Uint8Array, keyId: Uint8Array, head: Buffer) {
     this.#file = file;
     this.bytes = bytes;
     this.#keyId = keyId;
-    this.count = count;
+    this.count = Number(head.readBigUInt64LE(COUNT_AT));
+    this.followed = head[FOLLOWED_AT] !== 0;
   }
 
-  /** An empty one, over whatever is there. */
+  /** An empty one, over whatever is there; on disk when this returns. */
   static create(path: string, byteCount: number, keyId: Uint8Array): void {
     const file = openSync(path, "w", 0o600);
     try {
       ftruncateSync(file, sizeFor(byteCount));
-      writeWhole(file, headOf(keyId, 0), 0);
+      writeWhole(file, headOf(keyId, { count: 0, followed: false }), 0);
       fsyncSync(file);
     } finally {
       closeSync(file);
@@ -88,7 +92,7 @@ export class PinFile {
           index * PAYLOAD,
         );
       }
-      return new PinFile(file, bytes, keyId, Number(head.readBigUInt64LE(COUNT_AT)));
+      return new PinFile(file, bytes, keyId, head);
     } catch (error) {
       closeSync(file);
       throw error;
@@ -103,19 +107,19 @@ export class PinFile {
       block.set(this.bytes.subarray(index * PAYLOAD, (index + 1) * PAYLOAD), CHECKSUM);
       writeWhole(this.#file, sealed(block), (index + 1) * BLOCK);
     }
-    writeWhole(this.#file, headOf(this.#keyId, count), 0);
-    this.#unsynced = true;
+    writeWhole(this.#file, headOf(this.#keyId, { count, followed: this.followed }), 0);
   }
 
-  /** Forces what was written to disk. */
-  sync(): void {
-    if (!this.#unsynced || this.#file === undefined) return;
-    fsyncSync(this.#file);
-    this.#unsynced = false;
+  /** Forces what was written to disk. It must not be closed meanwhile. */
+  sync(): Promise<void> {
+    const file = this.#file;
+    assert(file !== undefined, "a file that is closed is not forced to disk");
+    return new Promise((resolve, reject) => {
+      fsync(file, (error) => (error === null ? resolve() : reject(error)));
+    });
   }
 
   close(): void {
-    this.sync();
     if (this.#file !== undefined) closeSync(this.#file);
     this.#file = undefined;
   }
@@ -129,11 +133,15 @@ export const damaged = (path: string, what: string): PinsError =>
 
 const sizeFor = (byteCount: number): number => BLOCK * (1 + Math.ceil(byteCount / PAYLOAD));
 
-function headOf(keyId: Uint8Array, count: number): Buffer {
+function headOf(
+  keyId: Uint8Array,
+  { count, followed }: { readonly count: number; readonly followed: boolean },
+): Buffer {
   const head = Buffer.alloc(BLOCK);
   head.set(MAGIC, CHECKSUM);
   head.set(keyId, KEY_ID_AT);
   head.writeBigUInt64LE(BigInt(count), COUNT_AT);
+  head[FOLLOWED_AT] = followed ? 1 : 0;
   return sealed(head);
 }
 

@@ -4,8 +4,8 @@
  */
 import { assert } from "../../core/assert.ts";
 
-/** Bits for each digest. */
-const POSITIONS = 4;
+/** Bits for each digest: with fewer, a table that may be wrong so rarely holds less than half as many. */
+const POSITIONS = 8;
 
 export class PinTable {
   readonly #bytes: Uint8Array;
@@ -31,10 +31,21 @@ export class PinTable {
     return (this.#set / (this.#mask + 1)) ** POSITIONS;
   }
 
-  /** `digest`: hex of an even hash, 16 bytes at the least. Returns the offsets of the bytes that changed. */
+  /** How many digests may be added before it is wrong this often, 0..1. */
+  roomAt(falseAlarms: number): number {
+    return digestsFor(falseAlarms ** (1 / POSITIONS), this.#mask + 1);
+  }
+
+  /** About how many digests were added. */
+  get digests(): number {
+    return digestsFor(this.#set / (this.#mask + 1), this.#mask + 1);
+  }
+
+  /** `digest`: hex of an even hash of 32 bytes. Returns the offsets of the bytes that changed. */
   add(digest: string): readonly number[] {
     const changed = new Set<number>();
-    for (const position of this.#positions(digest)) {
+    for (let index = 0; index < POSITIONS; index += 1) {
+      const position = this.#position(digest, index);
       const at = position >>> 3;
       const before = this.#bytes[at] as number;
       const after = before | (1 << (position & 7));
@@ -46,22 +57,24 @@ export class PinTable {
     return [...changed];
   }
 
+  /** Most digests are none of its own, which the first bits already say. */
   has(digest: string): boolean {
-    return this.#positions(digest).every(
-      (position) => ((this.#bytes[position >>> 3] as number) & (1 << (position & 7))) !== 0,
-    );
+    for (let index = 0; index < POSITIONS; index += 1) {
+      const position = this.#position(digest, index);
+      if (((this.#bytes[position >>> 3] as number) & (1 << (position & 7))) === 0) return false;
+    }
+    return true;
   }
 
-  #positions(digest: string): readonly number[] {
-    const positions: number[] = [];
-    for (let at = 0; at < POSITIONS * DIGITS; at += DIGITS) {
-      const part = Number.parseInt(digest.slice(at, at + DIGITS), 16);
-      assert(!Number.isNaN(part), "a digest has four bytes for each position");
-      positions.push((part & this.#mask) >>> 0);
-    }
-    return positions;
+  #position(digest: string, index: number): number {
+    const part = Number.parseInt(digest.slice(index * DIGITS, (index + 1) * DIGITS), 16);
+    assert(!Number.isNaN(part), "a digest has four bytes for each position");
+    return (part & this.#mask) >>> 0;
   }
 }
+
+/** How many digests set this share of so many bits, when some set the same ones. */
+const digestsFor = (share: number, bits: number): number => (-Math.log(1 - share) * bits) / POSITIONS;
 
 /** Of hex, for each position: 32 bits. */
 const DIGITS = 8;

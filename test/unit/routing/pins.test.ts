@@ -1,6 +1,7 @@
 /** Conversations that stay in the house: which are known again, and what becomes of the files. */
 import {
   closeSync,
+  fsync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -15,31 +16,36 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { crc32 } from "node:zlib";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openPins, type Pins, PinsError } from "../../../engine/routing/pins.ts";
 
+// A disk fails where a test says so; otherwise it is the system's own.
+vi.mock("node:fs", { spy: true });
+
 let folder: string;
-let full: number[];
+let full: string[];
 let opened: Pins[];
 beforeEach(() => {
   folder = join(mkdtempSync(join(tmpdir(), "weir-pins-")), "pins");
   full = [];
   opened = [];
 });
-afterEach(() => {
-  for (const pins of opened) pins.close();
+afterEach(async () => {
+  vi.resetAllMocks();
+  for (const pins of opened) await pins.close();
   rmSync(join(folder, ".."), { recursive: true, force: true });
 });
 
 const open = (tableBytes = 2 ** 16): Pins => {
-  const pins = openPins({ folder, onFull: (share) => full.push(share), tableBytes });
+  const pins = openPins({ folder, onFull: (dataClass) => full.push(dataClass), tableBytes, tablesMax: 3 });
   opened.push(pins);
   return pins;
 };
 /** As after a restart: what the process held in memory is gone. */
-const reopen = (): Pins => {
-  for (const pins of opened.splice(0)) pins.close();
-  return open();
+const reopen = async (tableBytes?: number): Promise<Pins> => {
+  for (const pins of opened.splice(0)) await pins.close();
+  return open(tableBytes);
 };
 
 const system = { role: "system", content: "You are the assistant of a large company." };
@@ -50,12 +56,12 @@ const FIRST = body(system, user("What does Dana earn?"));
 const ANSWER = "Dana earns eighty-four thousand a year, before taxes.";
 
 describe("a conversation that was restricted once", () => {
-  test("stays so, after any number of turns and a restart", () => {
+  test("stays so, after any number of turns and a restart", async () => {
     open().remember("key-1", FIRST, "restricted");
     const later = body(system, user("What does Dana earn?"), assistant("A lot."), user("And now a poem."));
     expect(open().lookup("key-1", later)).toBe("restricted");
-    expect(reopen().lookup("key-1", later)).toBe("restricted");
-    expect(reopen().lookup("key-1", FIRST)).toBe("restricted");
+    expect((await reopen()).lookup("key-1", later)).toBe("restricted");
+    expect((await reopen()).lookup("key-1", FIRST)).toBe("restricted");
   });
 
   test("is known in each form in which clients send it", () => {
@@ -150,14 +156,14 @@ describe("nothing is pinned", () => {
 });
 
 describe("an answer to a restricted request", () => {
-  test("pins each conversation of its caller that it comes back in", () => {
+  test("pins each conversation of its caller that it comes back in", async () => {
     const pins = open();
     pins.rememberAnswer("key-1", `\n${ANSWER} `, "restricted");
     const others = [
       body(user("Go on."), assistant(ANSWER), user("Shorter, please.")),
       body(assistant([{ type: "text", text: ANSWER }]), user("Shorter, please.")),
     ];
-    for (const after of [pins, reopen()]) {
+    for (const after of [pins, await reopen()]) {
       for (const other of others) {
         expect(after.lookup("key-1", other)).toBe("restricted");
         expect(after.lookup("key-2", other)).toBeUndefined();
@@ -241,12 +247,12 @@ describe("the files", () => {
     expect(() => open()).toThrow(/weir does not start .* Put a copy back; or move its folder aside/);
   });
 
-  test("are made anew where the very first start broke off", () => {
+  test("are made anew where the very first start broke off", async () => {
     mkdirSync(folder);
     writeFileSync(path("personal.pins"), "");
     const pins = open();
     pins.remember("key-1", FIRST, "restricted");
-    expect(reopen().lookup("key-1", FIRST)).toBe("restricted");
+    expect((await reopen()).lookup("key-1", FIRST)).toBe("restricted");
   });
 
   test("keep what a crash left: all pins, and bits that the head does not count yet", () => {
@@ -263,23 +269,120 @@ describe("the files", () => {
   test("that cannot be written make remembering fail each time, not only the first", () => {
     const pins = open();
     pins.remember("key-1", body(user("before")), "restricted");
-    pins.close();
     for (const _ of [1, 2]) {
-      expect(() => pins.remember("key-1", FIRST, "restricted")).toThrow();
-      expect(() => pins.rememberAnswer("key-1", ANSWER, "restricted")).toThrow();
+      vi.mocked(writeSync).mockImplementationOnce(() => {
+        throw new Error("ENOSPC");
+      });
+      expect(() => pins.remember("key-1", FIRST, "restricted")).toThrow("ENOSPC");
     }
-    // Whoever fails may still be asked.
+    // Whoever fails may still be asked; and what was remembered by then is written once there is room.
     expect(pins.lookup("key-1", FIRST)).toBe("restricted");
+    pins.remember("key-1", FIRST, "restricted");
+    expect(open().lookup("key-1", FIRST)).toBe("restricted");
   });
 
-  test("say once when they are so full that one of a hundred others would be taken for pinned", () => {
-    const pins = open(2 ** 12);
-    for (let i = 0; full.length === 0; i += 1) pins.remember("key-1", body(user(`${i}`)), "restricted");
-    for (let i = 0; i < 100; i += 1) pins.remember("key-2", body(user(`${i}`)), "restricted");
-    expect(full).toHaveLength(1);
-    expect(full[0]).toBeGreaterThan(0.01);
-    expect(full[0]).toBeLessThan(0.011);
-    open(2 ** 12);
-    expect(full).toHaveLength(2);
+  test("that are closed take no pin", async () => {
+    const pins = open();
+    const closed = pins.close();
+    expect(() => pins.remember("key-1", FIRST, "restricted")).toThrow();
+    await closed;
+    expect(() => pins.rememberAnswer("key-1", ANSWER, "restricted")).toThrow();
+  });
+
+  test("that cannot be forced to disk make remembering fail from then on, and end no process", async () => {
+    const pins = open();
+    vi.mocked(fsync).mockImplementation((_file, done) => done(new Error("EIO: i/o error, fsync")));
+    vi.useFakeTimers();
+    pins.remember("key-1", FIRST, "restricted");
+    await vi.advanceTimersByTimeAsync(1001);
+    vi.useRealTimers();
+    for (const _ of [1, 2])
+      expect(() => pins.remember("key-1", body(user("another")), "restricted")).toThrow("EIO");
+    expect(pins.lookup("key-1", FIRST)).toBe("restricted");
+    await pins.close();
+  });
+});
+
+describe("a table that is full", () => {
+  const SMALL = 2 ** 10;
+  const names = (): string[] => readdirSync(folder).filter((name) => name.startsWith("restricted"));
+  const nth = (index: number) => body(user(`${index}`));
+  const isPinned = (pins: Pins, index: number): boolean => pins.lookup("key-1", nth(index)) === "restricted";
+  const allPinned = (pins: Pins, count: number): boolean =>
+    Array.from({ length: count }, (_, index) => isPinned(pins, index)).every(Boolean);
+  /** How many it took. */
+  const fillUp = (pins: Pins, until = (): boolean => full.length > 0): number => {
+    let count = 0;
+    while (!until()) pins.remember("key-1", nth(count++), "restricted");
+    return count;
+  };
+  const setHead = (name: string, head: Uint8Array): void => {
+    const file = openSync(join(folder, name), "r+");
+    writeSync(file, head, 0, head.length, 0);
+    closeSync(file);
+  };
+
+  test("is followed by another one, and all of them are asked, also after a restart", async () => {
+    const count = fillUp(open(SMALL));
+    expect(names()).toEqual(["restricted-2.pins", "restricted-3.pins", "restricted.pins"]);
+    expect(allPinned(opened[0] as Pins, count)).toBe(true);
+    const pins = await reopen(SMALL);
+    expect(allPinned(pins, count)).toBe(true);
+    const wrong = Array.from({ length: 2000 }, (_, index) => pins.lookup("key-2", nth(index))).filter(
+      Boolean,
+    );
+    // One in twenty thousand at the most: what is full is told before it is wrong more often.
+    expect(wrong.length).toBeLessThan(3);
+  });
+
+  test("is told once for its class, when there may be no further one", () => {
+    const pins = open(SMALL);
+    const count = fillUp(pins);
+    expect(full).toEqual(["restricted"]);
+    for (let index = count; index < count + 20; index += 1) pins.remember("key-1", nth(index), "restricted");
+    expect(full).toEqual(["restricted"]);
+    expect(names()).toHaveLength(3);
+    expect(allPinned(pins, count + 20)).toBe(true);
+    open(SMALL);
+    expect(full).toEqual(["restricted", "restricted"]);
+  });
+
+  test("says how much room is left", () => {
+    const pins = open(SMALL);
+    expect(pins.fill()).toEqual({ personal: 0, restricted: 0 });
+    fillUp(pins, () => names().length === 2);
+    expect(pins.fill().restricted).toBeGreaterThan(0.33);
+    expect(pins.fill().restricted).toBeLessThan(0.35);
+    fillUp(pins);
+    expect(pins.fill().personal).toBe(0);
+    expect(pins.fill().restricted).toBeGreaterThan(0.98);
+  });
+
+  test.each(["restricted-3.pins", "restricted-2.pins"])(
+    "stops the start where one after it is gone: %s",
+    async (name) => {
+      fillUp(open(SMALL));
+      for (const pins of opened.splice(0)) await pins.close();
+      unlinkSync(join(folder, name));
+      expect(() => open(SMALL)).toThrow(`${name} is damaged: it is gone`);
+    },
+  );
+
+  test("may be followed by one that a crash left half made, or that its own head does not know of", async () => {
+    const count = fillUp(open(SMALL), () => names().length === 2);
+    for (const pins of opened.splice(0)) await pins.close();
+    const head = readFileSync(join(folder, "restricted.pins")).subarray(0, 4096);
+    // The byte behind the count says that another one follows.
+    expect(head[40]).toBe(1);
+    head[40] = 0;
+    head.writeUInt32LE(crc32(head.subarray(4)), 0);
+    setHead("restricted.pins", head);
+    expect(allPinned(open(SMALL), count)).toBe(true);
+
+    for (const pins of opened.splice(0)) await pins.close();
+    setHead("restricted.pins", head);
+    writeFileSync(join(folder, "restricted-2.pins"), "");
+    open(SMALL).remember("key-1", nth(count), "restricted");
+    expect(isPinned(await reopen(SMALL), count)).toBe(true);
   });
 });
