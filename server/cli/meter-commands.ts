@@ -1,6 +1,7 @@
 /** `weir meter ...`: what it takes. What it does is loaded when it is called. */
 import type { Command } from "commander";
 import type { Clock } from "../../engine/core/clock.ts";
+import { addEnergy } from "./energy-commands.ts";
 import type { ExitCode } from "./failure.ts";
 import type { PricesFlags } from "./meter-prices.ts";
 import { withConfig } from "./settings.ts";
@@ -12,6 +13,7 @@ export function addMeter(
   finish: (code: ExitCode) => void,
 ): void {
   const meter = program.command("meter").description("What queries cost in energy and money.");
+  addEnergy(meter, ports, finish);
   withConfig(
     meter
       .command("prices")

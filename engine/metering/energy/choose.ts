@@ -11,7 +11,7 @@ import {
 } from "./model.ts";
 import { type Gpus, openNvml } from "./nvml.ts";
 import { openRapl } from "./rapl.ts";
-import type { Activity, EnergySource, Found } from "./source.ts";
+import type { Activity, EnergySource, Found, Stretch } from "./source.ts";
 
 export interface SourceChoice {
   /** Logical processors of the machine. */
@@ -36,6 +36,8 @@ export interface Offer {
   readonly available: boolean;
   /** Why not; or what there is to know about it; may be empty. */
   readonly detail: string;
+  /** For a probe, in place of the machine's own `read`; undefined where it is not available. Says why it does not know. */
+  readonly read: ((stretch: Stretch) => Energy | string) | undefined;
 }
 
 export class MachineEnergy {
@@ -100,28 +102,39 @@ const measuredOffer = (part: string, name: string, found: Found<EnergySource>): 
   tier: "measured",
   available: found.kind === "open",
   detail: found.kind === "open" ? found.notes.join("; ") : found.reason,
+  read: found.kind === "open" ? (stretch) => readOnce(found.source, stretch) : undefined,
+});
+
+function readOnce(source: EnergySource, stretch: Stretch): Energy | string {
+  const reading = source.read(stretch);
+  return reading.kind === "energy" ? reading.energy : reading.reason;
+}
+
+const modelOffer = (part: string, model: PowerModel, detail: string): Offer => ({
+  part,
+  name: model.name,
+  tier: model.tier,
+  available: true,
+  detail,
+  read: (stretch) => model.energyOf(stretch),
+});
+
+const missingOffer = (part: string, name: string, tier: EnergyTier, detail: string): Offer => ({
+  part,
+  name,
+  tier,
+  available: false,
+  detail,
+  read: undefined,
 });
 
 function modelsOf({ calibration, declared, threads }: SourceChoice): readonly [readonly Offer[], PowerModel] {
-  const missing = "missing" in calibration ? calibration.missing : undefined;
   const assumed = declaredModel(declared, threads);
-  const offers: readonly Offer[] = [
-    {
-      part: PROCESSORS,
-      name: "calibrated model",
-      tier: "calibrated",
-      available: missing === undefined,
-      detail: missing ?? "",
-    },
-    {
-      part: PROCESSORS,
-      name: assumed.name,
-      tier: "declared",
-      available: true,
-      detail: loadsOf(assumed, threads),
-    },
-  ];
-  return [offers, "missing" in calibration ? assumed : calibratedModel(calibration)];
+  const last = modelOffer(PROCESSORS, assumed, loadsOf(assumed, threads));
+  if ("missing" in calibration)
+    return [[missingOffer(PROCESSORS, "calibrated model", "calibrated", calibration.missing), last], assumed];
+  const calibrated = calibratedModel(calibration);
+  return [[modelOffer(PROCESSORS, calibrated, loadsOf(calibrated, threads)), last], calibrated];
 }
 
 const loadsOf = (model: PowerModel, threads: number): string => {
@@ -130,22 +143,12 @@ const loadsOf = (model: PowerModel, threads: number): string => {
 };
 
 function gpuOffers(gpus: Found<Gpus>): readonly Offer[] {
-  if (gpus.kind === "unavailable")
-    return [{ part: "gpus", name: "nvml", tier: "measured", available: false, detail: gpus.reason }];
-  const left = gpus.notes.map(
-    (detail): Offer => ({
-      part: "gpus",
-      name: "nvml",
-      tier: "measured",
-      available: false,
-      detail,
-    }),
-  );
+  if (gpus.kind === "unavailable") return [missingOffer("gpus", "nvml", "measured", gpus.reason)];
   const offers = gpus.source.list.flatMap(({ name, uuid, limitWatts, counter }): readonly Offer[] => [
     { ...measuredOffer(name, "nvml", counter), ...(counter.kind === "open" ? { detail: uuid } : {}) },
-    { part: name, name: "power limit", tier: "declared", available: true, detail: `${limitWatts} W` },
+    modelOffer(name, gpuModel(limitWatts), `between rest and ${limitWatts} W`),
   ]);
-  return [...offers, ...left];
+  return [...offers, ...gpus.notes.map((note) => missingOffer("gpus", "nvml", "measured", note))];
 }
 
 const gpuChains = (gpus: Found<Gpus>, onChange: SourceChoice["onChange"]): readonly Chain[] =>
@@ -153,5 +156,5 @@ const gpuChains = (gpus: Found<Gpus>, onChange: SourceChoice["onChange"]): reado
     ? []
     : gpus.source.list.map(({ name, limitWatts, counter }) => {
         const sources = counter.kind === "open" ? [counter.source] : [];
-        return new Chain({ part: name, sources, model: gpuModel(name, limitWatts), onChange });
+        return new Chain({ part: name, sources, model: gpuModel(limitWatts), onChange });
       });

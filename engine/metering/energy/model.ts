@@ -144,9 +144,9 @@ export function declaredModel({ idleWatts, busyWatts }: DeclaredPower, threads: 
 }
 
 /** A GPU whose counter cannot be read takes something between rest and its limit, and nobody knows what. */
-export const gpuModel = (name: string, limitWatts: number): PowerModel =>
+export const gpuModel = (limitWatts: number): PowerModel =>
   new PowerModel({
-    name: `power limit of ${name}`,
+    name: "power limit",
     tier: "declared",
     loads: [{ busyThreads: 0, watts: limitWatts / 2 }],
     spread: { below: 0.9, above: 1 },

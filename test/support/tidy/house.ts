@@ -120,6 +120,7 @@ export const PLACES: readonly PlaceRule[] = [
       "engine/worker",
       "engine/screening/classify.worker.ts",
       "models/tokenizer/encode.worker.ts",
+      "server/cli/busy-loops.ts",
     ],
     instead: "write plain functions; only an entry (*.worker.ts) knows that it is a thread",
   },

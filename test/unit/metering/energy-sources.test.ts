@@ -276,7 +276,7 @@ describe("models", () => {
   });
 
   test("of a GPU that cannot be read reach from next to nothing to its limit", () => {
-    expect(gpuModel("gpu 0", 700).energyOf(stretch(0, 1000))).toMatchObject({
+    expect(gpuModel(700).energyOf(stretch(0, 1000))).toMatchObject({
       uj: 350_000_000,
       lowUj: expect.closeTo(35_000_000, -1),
       highUj: 700_000_000,
