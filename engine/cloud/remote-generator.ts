@@ -184,13 +184,14 @@ class Remote {
       "content-type": "application/json",
       ...provider.headers(await untilAborted(this.#secret(), signal)),
     };
+    const askedAt = this.#ports.clock.now();
     const answer = await this.#send(request, { url, headers, body, signal });
     if (answer.status !== 200) {
       const problem = provider.problem(answer.status, await readStart(answer.body, ERROR_BODY_BYTES_MAX));
       throw problemError(name, problem, retryAfterMs(answer.headers, this.#ports.clock.wall()));
     }
-    const state = new AnswerState(body.byteLength);
-    const rest = this.#events(answer, request, state);
+    const state = new AnswerState({ promptBytes: body.byteLength, maxTokens: request.maxTokens });
+    const rest = this.#events(answer, request, { state, askedAt });
     const first = await rest.next();
     if (first.done === true && state.reason === undefined) throw failed(name, "it answered nothing");
     return { state, first, rest };
@@ -199,7 +200,7 @@ class Remote {
   async *#events(
     answer: Incoming,
     request: GenerationRequest,
-    state: AnswerState,
+    { state, askedAt }: { readonly state: AnswerState; readonly askedAt: number },
   ): AsyncGenerator<AnswerEvent, void> {
     const { name, provider } = this.#options;
     for await (const piece of readPieces(answer.body, provider.open(request), this.#options)) {
@@ -209,11 +210,11 @@ class Remote {
           yield { kind: "text", text: piece.text, tokens: [], logprobs: [] };
           break;
         case "tool_call":
-          state.said(piece.arguments);
+          state.said((piece.opening?.name ?? "") + piece.arguments);
           yield piece;
           break;
         case "counts":
-          state.count(piece.counts);
+          state.count(piece.counts, this.#ports.clock.now() - askedAt);
           break;
         case "reason":
           state.reason = piece.reason;

@@ -41,6 +41,7 @@ providerSuite("Anthropic's Messages", {
     { input_tokens: 1e300, output_tokens: 1e12 },
     { input_tokens: 4, cache_read_input_tokens: -3, output_tokens: null },
     { input_tokens: 0, output_tokens: 0 },
+    { input_tokens: 90_000_000, output_tokens: 90_000_000 },
   ],
 });
 

@@ -40,6 +40,7 @@ providerSuite("Google's Gemini", {
     { promptTokenCount: 1e300, candidatesTokenCount: 1e12 },
     { promptTokenCount: 4, candidatesTokenCount: 7, thoughtsTokenCount: -3 },
     { promptTokenCount: 0, candidatesTokenCount: 0, cachedContentTokenCount: 1e6 },
+    { promptTokenCount: 90_000_000, candidatesTokenCount: 7, thoughtsTokenCount: 90_000_000 },
   ],
 });
 

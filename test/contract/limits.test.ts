@@ -3,7 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import OpenAI from "openai";
 import { expect, test } from "vitest";
 import { type Principal, unlimited } from "../../server/ports.ts";
+import { startCloudDouble } from "../support/cloud-double/cloud-double.ts";
 import { send } from "../support/http-client.ts";
+import { doubleBackend, startRoutedServer } from "../support/routed-server.ts";
 import { ScriptedGenerator } from "../support/scripted-generator.ts";
 import { startTestServer } from "../support/test-server.ts";
 
@@ -111,4 +113,28 @@ test("a key without limits has no such headers", async () => {
   await using server = await start({});
   const { headers } = await send(`${server.baseUrl}/v1/completions`, body);
   expect([...headers.keys()].filter((name) => name.startsWith("x-ratelimit"))).toEqual([]);
+});
+
+test("a backend that lies about its tokens locks no key out, and no client is told of them", async () => {
+  const double = await startCloudDouble();
+  const usage = { prompt_tokens: 90_000_000, completion_tokens: 90_000_000 };
+  await double.script({ kind: "answer", texts: ["Water."], usage });
+  const principal = { ...unlimited("shop", "k1"), tokensPerMinute: 20_000 };
+  await using routed = await startRoutedServer({
+    backends: { cloud: doubleBackend(double.port) },
+    ports: { access: { kind: "open", principal } },
+  });
+  const ask = () =>
+    send(`${routed.url}/v1/chat/completions`, {
+      model: "cloud/large",
+      messages: [{ role: "user", content: "What is a river?" }],
+      max_tokens: 20,
+    });
+  const first = await ask();
+  expect(first.status).toBe(200);
+  expect(first.json.usage.total_tokens).toBeLessThan(200);
+  const second = await ask();
+  expect(second.status).toBe(200);
+  expect(left(second.headers, "tokens")).toBeGreaterThan(18_000);
+  await double.close();
 });

@@ -47,6 +47,7 @@ providerSuite("an OpenAI-compatible backend", {
     { prompt_tokens: 1e300, completion_tokens: 1e12 },
     { prompt_tokens: 1.5, completion_tokens: null },
     { prompt_tokens: 0, completion_tokens: 0, prompt_tokens_details: { cached_tokens: 1e6 } },
+    { prompt_tokens: 90_000_000, completion_tokens: 90_000_000 },
   ],
 });
 
