@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { atLeast, type DataClass } from "../core/data-class.ts";
-import { Digests, turnsOf } from "./pins/conversation.ts";
+import { Digests, type Marks, turnsOf } from "./pins/conversation.ts";
 import { damaged, PinFile } from "./pins/pin-file.ts";
 import { PinSet } from "./pins/pin-set.ts";
 
@@ -42,10 +42,14 @@ export type PinnedClass = "personal" | "restricted";
 export interface Pins {
   /**
    * The highest class that the conversation had before, for this caller (a key's id or name); undefined where it had none that
-   * stays. A body that is neither a chat nor a completion has none. One with more than 2048 messages is restricted.
+   * stays. A body that is neither a chat nor a completion has none. One with more than 2048 messages and calls is restricted.
+   * A body must not change between this and `remember`.
    */
   lookup(caller: string, body: unknown): DataClass | undefined;
-  /** The conversation stays of this class from here on. Nothing for public and internal. Throws where it cannot be kept. */
+  /**
+   * The conversation stays of this class from here on, and so does each that holds one of the messages, of 64 characters at the
+   * least, which its user has sent since the last answer. Nothing for public and internal. Throws where it cannot be kept.
+   */
   remember(caller: string, body: unknown, dataClass: DataClass): void;
   /**
    * An answer to a request of this class, or the arguments of a call in it: any conversation of this caller stays of it once it
@@ -74,8 +78,14 @@ const MESSAGES_MAX = 2048;
 /** A hundred messages are looked up as a hundred beginnings and up to a hundred texts: one in a hundred is wrong at this. */
 const FALSE_ALARMS_MAX = 1 - (1 - 0.01) ** (1 / 200);
 
+interface Known extends Marks {
+  readonly caller: string;
+  readonly isLong: boolean;
+}
+
 class FilePins implements Pins {
   readonly #digests: Digests;
+  readonly #kept = new WeakMap<object, Known>();
   readonly #personal: PinSet;
   readonly #restricted: PinSet;
 
@@ -99,10 +109,10 @@ class FilePins implements Pins {
   }
 
   lookup(caller: string, body: unknown): DataClass | undefined {
-    const turns = turnsOf(body);
-    if (turns.length > MESSAGES_MAX) return "restricted";
+    const { beginnings, sayings, isLong } = this.#known(caller, body);
+    if (isLong) return "restricted";
     let found: DataClass | undefined;
-    for (const digests of [this.#digests.beginnings(caller, turns), this.#digests.answers(caller, turns)]) {
+    for (const digests of [beginnings, sayings]) {
       for (const digest of digests) {
         if (this.#restricted.has(digest)) return "restricted";
         if (this.#personal.has(digest)) found = "personal";
@@ -114,10 +124,10 @@ class FilePins implements Pins {
   remember(caller: string, body: unknown, dataClass: DataClass): void {
     const table = this.#tableOf(dataClass);
     if (table === undefined) return;
-    const beginnings = [...this.#digests.beginnings(caller, turnsOf(body).slice(0, MESSAGES_MAX))];
+    const { beginnings, asked } = this.#known(caller, body);
     // What begins as something that is pinned is so already; a new pin each turn would only fill the table.
     if (beginnings.some((each) => table.has(each))) table.write();
-    else table.add(beginnings.slice(-1));
+    else table.add([...beginnings.slice(-1), ...asked]);
   }
 
   rememberAnswer(caller: string, text: string, dataClass: DataClass): void {
@@ -131,6 +141,19 @@ class FilePins implements Pins {
 
   async close(): Promise<void> {
     await Promise.all([this.#personal.close(), this.#restricted.close()]);
+  }
+
+  /** A request is looked up, and remembered a moment later: its texts are read once. */
+  #known(caller: string, body: unknown): Known {
+    const isKept = typeof body === "object" && body !== null;
+    const kept = isKept ? this.#kept.get(body) : undefined;
+    if (kept?.caller === caller) return kept;
+    const turns = turnsOf(body);
+    const isLong = turns.reduce((sum, { calls }) => sum + 1 + calls.length, 0) > MESSAGES_MAX;
+    const read = isLong ? turns.slice(0, MESSAGES_MAX).map((turn) => ({ ...turn, calls: [] })) : turns;
+    const known = { ...this.#digests.marks(caller, read), caller, isLong };
+    if (isKept) this.#kept.set(body, known);
+    return known;
   }
 
   #tableOf(dataClass: DataClass): PinSet | undefined {

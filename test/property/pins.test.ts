@@ -15,7 +15,7 @@ interface Message {
 }
 
 /** Few words, so that conversations share their beginnings and their answers. */
-const LONG = "An answer that is long enough to be told from others: ";
+const LONG = "An answer or a message of a user that is long enough to be told from others: ";
 const message: fc.Arbitrary<Message> = fc.record({
   role: fc.constantFrom("system", "user", "user", "assistant", "assistant"),
   content: fc.constantFrom("a", "b", `${LONG}a`, `${LONG}b`),
@@ -37,22 +37,29 @@ const move = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("restart" as const), tidily: fc.boolean() }) },
 );
 
-/** What was remembered, in plain words: all beginnings with a user in them, and all answers. */
+/** What was remembered, in plain words: beginnings with a user in them, answers, and what a user said since the last one. */
 class Told {
   readonly #pins: { readonly what: string; readonly dataClass: DataClass }[] = [];
 
   remember(by: string, list: readonly Message[], value: DataClass): void {
-    const whole = Told.#beginnings(list).at(-1);
-    if (whole !== undefined) this.#add(`${by} ${whole}`, value);
+    const beginnings = Told.#beginnings(list).map((what) => `${by} ${what}`);
+    const whole = beginnings.at(-1);
+    if (whole === undefined) return;
+    const known = this.#pins.some(({ what, dataClass }) => dataClass === value && beginnings.includes(what));
+    if (known) return;
+    this.#add(whole, value);
+    const since = list.slice(list.findLastIndex(({ role }) => role === "assistant") + 1);
+    for (const { role, content } of since)
+      if (role === "user" && content.startsWith(LONG)) this.#add(`${by} user ${content}`, value);
   }
 
   answer(by: string, text: string, value: DataClass): void {
-    if (text.startsWith(LONG)) this.#add(`${by} answer ${text}`, value);
+    if (text.startsWith(LONG)) this.#add(`${by} assistant ${text}`, value);
   }
 
   lookup(by: string, list: readonly Message[]): DataClass | undefined {
-    const answers = list.filter(({ role }) => role === "assistant").map(({ content }) => `answer ${content}`);
-    const known = new Set([...Told.#beginnings(list), ...answers].map((what) => `${by} ${what}`));
+    const sayings = list.map(({ role, content }) => `${role} ${content}`);
+    const known = new Set([...Told.#beginnings(list), ...sayings].map((what) => `${by} ${what}`));
     const found = this.#pins.filter(({ what }) => known.has(what)).map((pin) => pin.dataClass);
     return found.length === 0 ? undefined : found.reduce(maxClass);
   }

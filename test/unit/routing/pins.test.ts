@@ -110,6 +110,95 @@ describe("a conversation that was restricted once", () => {
   });
 });
 
+describe("beyond the conversation itself", () => {
+  const LONG = "What does Dana in accounting earn, and what would it be after the raise that was announced?";
+  const few = [
+    user("An example of a question that is the same in all conversations of the service."),
+    assistant("Yes."),
+  ];
+
+  test("a completion's prompt is what a user says, also in a chat", () => {
+    for (const text of ["What does Dana earn?", LONG]) {
+      const pins = open();
+      pins.remember("key-1", { prompt: text }, "restricted");
+      pins.remember("key-2", body(system, user(text)), "restricted");
+      for (const key of ["key-1", "key-2"]) {
+        expect(pins.lookup(key, { prompt: ` ${text}\n` })).toBe("restricted");
+        expect(pins.lookup(key, { prompt: [text, "What is a river?"] })).toBe("restricted");
+        expect(pins.lookup(key, body(user(text), assistant("A lot."), user("Why?")))).toBe("restricted");
+        expect(pins.lookup(key, { prompt: "What is a river?" })).toBeUndefined();
+      }
+    }
+  });
+
+  test("several prompts are pinned together, and by themselves where they are long enough to tell", () => {
+    const pins = open();
+    pins.remember("key-1", { prompt: ["What is a river?", LONG] }, "restricted");
+    expect(pins.lookup("key-1", { prompt: LONG })).toBe("restricted");
+    expect(pins.lookup("key-1", { prompt: "What is a river?" })).toBeUndefined();
+  });
+
+  test("what a user said since the last answer is known wherever it stands; what came before it is not", () => {
+    const pins = open();
+    pins.remember("key-1", body(...few, user("Now this one."), user(` ${LONG}`)), "restricted");
+    for (const other of [
+      body(user("Hello."), assistant("Hello."), user(LONG)),
+      body(user(LONG), assistant("A lot."), user("Why?")),
+      { prompt: LONG },
+    ]) {
+      expect(pins.lookup("key-1", other)).toBe("restricted");
+      expect(pins.lookup("key-2", other)).toBeUndefined();
+    }
+    expect(
+      pins.lookup("key-1", body(...few, user("And this one, which is about something else."))),
+    ).toBeUndefined();
+    expect(pins.lookup("key-1", body(user("Hello."), user("Now this one.")))).toBeUndefined();
+    // Said by somebody else it is no message of the user.
+    expect(pins.lookup("key-1", body({ role: "system", content: LONG }, user("Hello.")))).toBeUndefined();
+  });
+
+  test("arguments of a call are known again in whatever white space, and as an assistant's alone", () => {
+    const pins = open();
+    pins.rememberAnswer("key-1", '{"name":"Dana Vries","pay":84000,"currency":"EUR"}', "restricted");
+    const written = '{ "name": "Dana Vries", "pay": 84000,\n "currency": "EUR" }';
+    const call = { id: "c", type: "function", function: { name: "f", arguments: written } };
+    for (const message of [
+      { role: "assistant", content: null, tool_calls: [call] },
+      { role: "assistant", content: "Of course.", tool_calls: [{ function: null }, call] },
+      { role: "assistant", function_call: call.function },
+      assistant(written),
+    ])
+      expect(pins.lookup("key-1", body(user("Go on."), message))).toBe("restricted");
+    expect(pins.lookup("key-1", body({ role: "user", content: "x", tool_calls: [call] }))).toBeUndefined();
+  });
+
+  test("more calls than are read are restricted", () => {
+    const calls = Array.from({ length: 2048 }, () => ({ function: { name: "f", arguments: "{}" } }));
+    const withCalls = (count: number) =>
+      body(user("Go on."), { role: "assistant", tool_calls: calls.slice(0, count) });
+    expect(open().lookup("key-1", withCalls(2046))).toBeUndefined();
+    expect(open().lookup("key-1", withCalls(2047))).toBe("restricted");
+  });
+
+  test("a request that is looked up and remembered is read once", () => {
+    let reads = 0;
+    const message = {
+      role: "user",
+      get content(): string {
+        reads += 1;
+        return LONG;
+      },
+    };
+    const asked = body(message);
+    const pins = open();
+    expect(pins.lookup("key-1", asked)).toBeUndefined();
+    pins.remember("key-1", asked, "restricted");
+    expect(reads).toBe(1);
+    expect(pins.lookup("key-2", asked)).toBeUndefined();
+    expect(pins.lookup("key-1", asked)).toBe("restricted");
+  });
+});
+
 describe("nothing is pinned", () => {
   test("by a system prompt alone", () => {
     const pins = open();
@@ -128,7 +217,8 @@ describe("nothing is pinned", () => {
   });
 
   test.each([
-    ["a completion", { prompt: "What does Dana earn?" }],
+    ["a completion of tokens", { prompt: [318, 12, 7] }],
+    ["completions of tokens", { prompt: [[318, 12], [7]] }],
     ["nothing", undefined],
     ["a text", "messages"],
     ["messages that are none", { messages: 3 }],
