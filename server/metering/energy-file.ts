@@ -11,7 +11,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { cpus } from "node:os";
+import { availableParallelism, cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { Calibration } from "../../engine/metering/energy/model.ts";
@@ -49,7 +49,8 @@ export interface MachineName {
 
 export function thisMachine(): MachineName {
   const all = cpus();
-  return { processor: all[0]?.model.trim() ?? "", threads: Math.max(1, all.length) };
+  // Some systems list none.
+  return { processor: all[0]?.model.trim() ?? "", threads: all.length || availableParallelism() };
 }
 
 export const energyFile = (home: string): string => join(home, "energy.json");

@@ -102,7 +102,7 @@ describe("calibrate", () => {
       threads > 1 ? [0, Math.floor(threads / 2), threads] : [0, threads],
     );
     const [idle, ...busy] = found.loads;
-    expect(idle?.watts).toBeGreaterThan(9);
+    expect(idle?.watts).toBeGreaterThan(6);
     // Others work on this machine too, so that not all of a processor is ours.
     for (const { watts } of busy) expect(watts).toBeGreaterThan((idle?.watts ?? 0) + 2);
     expect(ports.out.at(-1)).toBe(`Written to ${energyFile(home)}. A server takes it up when it starts.`);

@@ -6,7 +6,7 @@ import koffi from "koffi";
 import { MeasuredSource } from "./measured.ts";
 import type { EnergySource, Found } from "./source.ts";
 
-export const NVML_LIBRARY = "libnvidia-ml.so.1";
+const NVML_LIBRARY = "libnvidia-ml.so.1";
 
 const SUCCESS = 0;
 const UUID_BYTES = 96;

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { type MeasuredPart, MeasuredSource, why } from "./measured.ts";
 import type { EnergySource, Found } from "./source.ts";
 
-export const POWERCAP = "/sys/class/powercap";
+const POWERCAP = "/sys/class/powercap";
 
 /** Generous: twice the largest package that is sold. */
 const PACKAGE_WATTS_MAX = 1000;

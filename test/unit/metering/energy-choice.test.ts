@@ -159,7 +159,10 @@ describe("the choice", () => {
   test("without counter and calibration takes what is declared, else what is usual", () => {
     const gone = "powercap-that-is-not";
     const declared = { idleWatts: 8, busyWatts: 40 };
-    expect(chooseSource(choice(gone, { declared })).read(read)).toMatchObject({ uj: 16_000_000 });
+    const machine = chooseSource(choice(gone, { declared }));
+    expect(machine.read(read)).toMatchObject({ uj: 16_000_000, tier: "declared" });
+    // From the reading before, not from the beginning.
+    expect(machine.read({ at: 1500, busyThreadMs: 0 })).toMatchObject({ uj: 4_000_000 });
     const assumed = chooseSource(choice(gone));
     expect(assumed.read(read).uj).toBe(
       declaredModel({ idleWatts: undefined, busyWatts: undefined }, 4).energyOf({ since: 0, ...read }).uj,

@@ -48,7 +48,9 @@ describe("rapl", () => {
       { entry: "intel-rapl:2", name: "psys", uj: 30_000_000_000 },
       { entry: "intel-rapl-mmio:0", name: "package-0", uj: 5_000_000_000 },
     ]);
-    const source = opened(openRapl(tree.folder));
+    const found = openRapl(tree.folder);
+    expect(found).toMatchObject({ notes: [] });
+    const source = opened(found);
     tree.set("intel-rapl:0", 5_000_000_000 + 100_000);
     tree.set("intel-rapl:0:0", 90_000);
     tree.set("intel-rapl:0:1", 700_000_000 + 10_000);
@@ -81,6 +83,7 @@ describe("rapl", () => {
     ["a fall without a range", { range: undefined }, 3, "was set back"],
     ["a jump", {}, 200_000_000_000, "jumped further than the hardware can take power"],
     ["what is no number", {}, "n/a", "shows a value that it cannot have"],
+    ["a number that does not end as one", {}, "5000000100.5", "shows a value that it cannot have"],
     ["a number out of its range", {}, RANGE_UJ + 1, "shows a value that it cannot have"],
   ])("does not know after %s, and knows again afterwards", (_, zone, shown, reason) => {
     using tree = new FakePowercap([{ ...PACKAGE, ...zone }]);
