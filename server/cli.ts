@@ -8,6 +8,7 @@ import { Argument, Command, CommanderError, Option } from "commander";
 import type { Clock } from "../engine/core/clock.ts";
 import { type ExitCode, endingOf } from "./cli/failure.ts";
 import { addKeys } from "./cli/key-commands.ts";
+import { addLedger } from "./cli/ledger-commands.ts";
 import { addMeter } from "./cli/meter-commands.ts";
 import type { ImportFlags } from "./cli/models.ts";
 import { addPolicy } from "./cli/policy-commands.ts";
@@ -64,6 +65,7 @@ function buildProgram(argv: readonly string[], ports: CliPorts, finish: (code: n
   addReceipts(program, ports, finish);
   addRoute(program, ports, finish);
   addMeter(program, ports, finish);
+  addLedger(program, ports, finish);
   addConfig(program, ports, finish);
   return program;
 }

@@ -20,6 +20,7 @@ const EXPECTED = new Set([
   "ModelError",
   "ModelFileError",
   "HubError",
+  "LedgerError",
   "KeyStoreError",
   "PolicyError",
   "ReceiptLogError",

@@ -21,7 +21,7 @@ test("a line takes at most 400 bytes with all indexes and sums, and no memory", 
   };
   const folder = mkdtempSync(join(tmpdir(), "weir-ledger-"));
   const file = join(folder, "ledger.sqlite");
-  const ledger = new SqliteLedger({ file, syncEveryMs: 1000, onTrouble: () => undefined });
+  const ledger = new SqliteLedger({ file, syncEveryMs: 1000 });
   try {
     let batch: LedgerEntry[] = [];
     let [written, before] = [0, 0];

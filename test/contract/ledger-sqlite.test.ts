@@ -10,9 +10,6 @@ const open = async (): Promise<SqliteLedger> =>
   new SqliteLedger({
     file: join(folder, "ledger.sqlite"),
     syncEveryMs: 1000,
-    onTrouble: (error) => {
-      throw error;
-    },
   });
 
 ledgerSuite("SQLite", {

@@ -10,9 +10,6 @@ const [, , file = "", start = "0", how = "tick"] = process.argv;
 const ledger = new SqliteLedger({
   file,
   syncEveryMs: 50,
-  onTrouble: (error) => {
-    throw error;
-  },
 });
 const tell = (numbers: readonly number[]): void => {
   writeSync(1, numbers.map((number) => `${number}\n`).join(""));

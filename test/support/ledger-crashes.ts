@@ -63,7 +63,7 @@ async function killed(file: string, start: number, how: string, chance: Chance):
 }
 
 async function left(file: string, acknowledged: ReadonlySet<number>): Promise<Left> {
-  const ledger = new SqliteLedger({ file, syncEveryMs: 1000, onTrouble: () => undefined });
+  const ledger = new SqliteLedger({ file, syncEveryMs: 1000 });
   try {
     const seen = new Map<string, number>();
     for await (const { entry } of ledger.export(0, JANUARY + 10_000 * DAY_MS))

@@ -12,6 +12,7 @@
 import { closeSync, existsSync, fdatasync, openSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { promisify } from "node:util";
+import { Flushes } from "../../core/flushes.ts";
 import type { LedgerEntry } from "../../core/ledger.ts";
 import { packedId } from "./chain.ts";
 import {
@@ -40,8 +41,6 @@ export interface SqliteLedgerOptions {
   readonly file: string;
   /** A power cut takes at most what was committed in so many milliseconds, and the time that the disk then needs. */
   readonly syncEveryMs: number;
-  /** Told of what no caller waits for: the disk did not take what was committed. */
-  readonly onTrouble: (error: LedgerError) => void;
   /** How long a write may wait for another process that writes (`weir ledger reprice`), in ms; meanwhile nothing else runs. */
   readonly busyMs?: number;
 }
@@ -60,6 +59,9 @@ const EXPORT_PAGE = 500;
 
 const synced = promisify(fdatasync);
 
+/** In WEIR_HOME. */
+export const LEDGER_NAME = "ledger.sqlite";
+
 export class SqliteLedger implements Ledger {
   readonly #options: SqliteLedgerOptions;
   readonly #db: DatabaseSync;
@@ -68,10 +70,11 @@ export class SqliteLedger implements Ledger {
   readonly #usage: UsageReader;
   /** The write-ahead log. SQLite holds no lock on it that closing it would drop. */
   readonly #log: number;
+  /** Once the disk did not take what was committed, nothing more is: appending is refused until the next start. */
+  readonly #flushes: Flushes;
   #waiting: Waiting[] = [];
   #turn: NodeJS.Immediate | undefined;
   #syncTimer: NodeJS.Timeout | undefined;
-  #syncing: Promise<void> = Promise.resolve();
   #closed = false;
 
   /** Throws LedgerError where the file is no ledger, or one of another version. */
@@ -82,6 +85,7 @@ export class SqliteLedger implements Ledger {
     this.#reader = new LineReader(this.#db);
     this.#usage = new UsageReader(this.#db);
     this.#log = openSync(`${options.file}-wal`, "r+");
+    this.#flushes = new Flushes(() => synced(this.#log));
   }
 
   append(entry: LedgerEntry): Promise<Appended> {
@@ -99,6 +103,7 @@ export class SqliteLedger implements Ledger {
     entries.forEach(checkEntry);
     if (this.#closed) throw new LedgerError(CLOSED);
     try {
+      this.#flushes.check();
       const results = this.#writer.write(entries.map((entry) => ({ entry, corrects: undefined })));
       this.#syncSoon();
       return results;
@@ -183,7 +188,7 @@ export class SqliteLedger implements Ledger {
     const failure = this.#writeWaiting();
     this.#closed = true;
     clearTimeout(this.#syncTimer);
-    await this.#syncing;
+    await this.#flushes.run();
     // The last connection moves the log into the file, forces that to disk, and removes the log.
     this.#db.close();
     closeSync(this.#log);
@@ -196,14 +201,11 @@ export class SqliteLedger implements Ledger {
   }
 
   #syncSoon(): void {
+    this.#flushes.written();
     if (this.#syncTimer !== undefined) return;
     this.#syncTimer = setTimeout(() => {
       this.#syncTimer = undefined;
-      this.#syncing = synced(this.#log).catch((cause: unknown) =>
-        this.#options.onTrouble(
-          new LedgerError("the ledger's last lines could not be forced to disk", { cause }),
-        ),
-      );
+      void this.#flushes.run();
     }, this.#options.syncEveryMs).unref();
   }
 }

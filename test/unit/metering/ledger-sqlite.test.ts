@@ -11,8 +11,7 @@ import { bookTimes, entryWith, JANUARY, traffic } from "../../support/ledger-ent
 let folder: string;
 let file: string;
 let ledger: SqliteLedger;
-const open = (): SqliteLedger =>
-  new SqliteLedger({ file, syncEveryMs: 5, onTrouble: () => undefined, busyMs: 20 });
+const open = (): SqliteLedger => new SqliteLedger({ file, syncEveryMs: 5, busyMs: 20 });
 const everything = { from: 0, to: JANUARY + 1000 * DAY_MS };
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "weir-ledger-"));
