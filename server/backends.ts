@@ -145,6 +145,7 @@ function remoteOptions(name: string, settings: BackendSettings, { routing }: Con
     requestTimeoutMs: settings.request_timeout_ms,
     answerBytesMax: settings.answer_bytes_max,
     eventCharactersMax: EVENT_CHARACTERS_MAX,
+    underWayMax: settings.connections_max + settings.waiting_max,
     retry: {
       attemptsMax: settings.attempts_max,
       baseMs: routing.retryMs,

@@ -23,6 +23,8 @@ import type { SecretRef, SecretResolver } from "./secret-ref.ts";
 import type { ZonedGenerator } from "./zoned.ts";
 
 const ERROR_BODY_BYTES_MAX = 64 * 1024;
+/** How long a client should wait for a place, in ms: about the length of an answer. */
+const FULL_RETRY_MS = 2_000;
 
 export interface RemoteOptions<Z extends Zone = Zone> extends StreamBounds {
   /** Of a destination of the egress. */
@@ -39,6 +41,8 @@ export interface RemoteOptions<Z extends Zone = Zone> extends StreamBounds {
    * answer may let it wait for as long again.
    */
   readonly requestTimeoutMs: number;
+  /** Requests at the same time, with those that wait for a connection or for another try; one more is `overloaded`. */
+  readonly underWayMax: number;
   readonly retry: RetryOptions;
   readonly breaker: BreakerOptions;
 }
@@ -103,6 +107,7 @@ class Remote {
   readonly #ports: RemotePorts;
   readonly #send: Send;
   #breaker: Breaker = CLOSED;
+  #underWay = 0;
 
   constructor(options: RemoteOptions, ports: RemotePorts) {
     this.#options = options;
@@ -110,7 +115,25 @@ class Remote {
     this.#send = sender(options, ports);
   }
 
+  /** Bounded, because behind the connections there is a queue without an end. */
   async *generate(request: GenerationRequest, client: AbortSignal): AsyncGenerator<GenerationEvent> {
+    const { name, underWayMax } = this.#options;
+    if (this.#underWay >= underWayMax) {
+      throw new WeirError(
+        "overloaded",
+        `The backend ${name} has ${underWayMax} requests under way or waiting, and takes no more. Try again in a moment.`,
+        { retryAfterMs: FULL_RETRY_MS },
+      );
+    }
+    this.#underWay += 1;
+    try {
+      yield* this.#answer(request, client);
+    } finally {
+      this.#underWay -= 1;
+    }
+  }
+
+  async *#answer(request: GenerationRequest, client: AbortSignal): AsyncGenerator<GenerationEvent> {
     const encoded = encode(request, this.#options);
     const startedAt = this.#ports.clock.now();
     const limitMs = request.timeoutMs ?? this.#options.requestTimeoutMs;

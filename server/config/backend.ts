@@ -95,6 +95,8 @@ export const backendSchema = z
     /** Of kind anthropic, which wants a bound: the longest answer where a request names none. */
     max_tokens_default: whole(1, 1_000_000, 4096),
     connections_max: whole(1, 4096, 64),
+    /** Requests that may wait for one of the connections; one more is refused as overloaded. */
+    waiting_max: whole(0, 65_536, 256),
     connect_timeout_ms: whole(10, 600_000, 5_000),
     /** From the request to the answer's first line. */
     headers_timeout_ms: whole(10, 3_600_000, 60_000),

@@ -67,3 +67,19 @@ test("a trial that does not begin is given up after the time for a connection an
   leave.abort();
   await expect(trial).rejects.toMatchObject({ code: "cancelled" });
 });
+
+test("requests beyond the connections wait, as many as may, and the next is refused", async () => {
+  const { generator } = opened({ connections_max: 1, waiting_max: 1 });
+  await double.script({ kind: "silence" });
+  const leave = new AbortController();
+  const first = eventsOf(generator, remoteRequest(), leave.signal);
+  first.catch(() => undefined);
+  await expect.poll(async () => (await double.record()).requests.length).toBe(1);
+  const second = eventsOf(generator, remoteRequest());
+  await expect(eventsOf(generator, remoteRequest())).rejects.toMatchObject({ code: "overloaded" });
+  leave.abort();
+  await expect(first).rejects.toMatchObject({ code: "cancelled" });
+  expect(await second).not.toEqual([]);
+  expect(await eventsOf(generator, remoteRequest())).not.toEqual([]);
+  expect((await double.record()).requests).toHaveLength(3);
+});

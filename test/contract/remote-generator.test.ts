@@ -205,6 +205,35 @@ describe("the breaker of a backend", () => {
 });
 
 describe("a remote backend", () => {
+  test("takes no more requests than it may have, and one more for each that ends, however it ends", async () => {
+    const single = { failuresMax: 1, openMs: 1000, openMaxMs: 4000, trialMs: 60_000 };
+    const generator = remote({ options: { underWayMax: 2, breaker: single } });
+    await double.script({ kind: "silence" }, { kind: "status", status: 400 }, { kind: "silence" });
+    const leave = new AbortController();
+    const held = eventsOf(generator, remoteRequest(), leave.signal);
+    held.catch(() => undefined);
+    await expect.poll(async () => (await double.record()).requests.length).toBe(1);
+    // Ends by an error, and gives its place back.
+    await expect(eventsOf(generator, remoteRequest())).rejects.toMatchObject({ code: "invalid_request" });
+    const second = eventsOf(generator, remoteRequest(), leave.signal);
+    second.catch(() => undefined);
+    await expect.poll(async () => (await double.record()).requests.length).toBe(3);
+    for (let index = 0; index < 2; index += 1) {
+      await expect(eventsOf(generator, remoteRequest())).rejects.toMatchObject({
+        code: "overloaded",
+        retryAfterMs: 2000,
+        message: expect.stringContaining("The backend double has 2 requests under way"),
+      });
+    }
+    expect((await double.record()).requests).toHaveLength(3);
+    leave.abort();
+    for (const left of [held, second]) await expect(left).rejects.toMatchObject({ code: "cancelled" });
+    // By a reader that leaves in the middle.
+    for (let index = 0; index < 3; index += 1)
+      for await (const _ of generator.generate(remoteRequest(), AbortSignal.timeout(5000))) break;
+    expect(await eventsOf(generator, remoteRequest())).not.toEqual([]);
+  });
+
   test("is waited for as long as it asks, and not longer than the operator allows", async () => {
     const busy = { kind: "status", status: 429, headers: { "retry-after-ms": "120" } } as const;
     await double.script(busy);

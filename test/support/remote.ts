@@ -53,6 +53,7 @@ export function openRemote({ port, provider, base = "/v1", ...setup }: RemoteSet
       requestTimeoutMs: 5000,
       answerBytesMax: 1_000_000,
       eventCharactersMax: 100_000,
+      underWayMax: 64,
       retry: { attemptsMax: 1, baseMs: 1, capMs: 2, retryAfterMaxMs: 1000 },
       breaker: { failuresMax: 1000, openMs: 1000, openMaxMs: 8000, trialMs: 5000 },
       ...options,
