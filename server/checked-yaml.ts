@@ -1,6 +1,7 @@
 /**
  * Files of YAML that people write: read whole against one strict schema, every problem at once with its line, nothing guessed and
- * nothing dropped without a word.
+ * nothing dropped without a word. A message never repeats a value, nor a key that does not look like one: it may be a text of
+ * somebody's that was indented wrongly.
  */
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
@@ -8,7 +9,7 @@ import { type Document, LineCounter, parseDocument, type YAMLError } from "yaml"
 import type { z } from "zod";
 
 /** Larger files are refused before they are parsed. */
-const FILE_BYTES_MAX = 1024 * 1024;
+export const FILE_BYTES_MAX = 1024 * 1024;
 /** A file that is none of its kind may have more problems than anybody reads. */
 const PROBLEMS_MAX = 100;
 
@@ -20,12 +21,13 @@ export interface YamlProblem {
   readonly message: string;
 }
 
-const formatProblem = ({ where, path, message }: YamlProblem): string =>
+/** One line. */
+export const formatProblem = ({ where, path, message }: YamlProblem): string =>
   [where, path, message].filter((part) => part !== "").join(": ");
 
 /** The message lists the problems, one a line. */
 export class YamlFileError extends Error {
-  override readonly name = "YamlFileError";
+  override readonly name: string = "YamlFileError";
   readonly problems: readonly YamlProblem[];
   constructor(problems: readonly YamlProblem[]) {
     const more = problems.length - PROBLEMS_MAX;
@@ -64,13 +66,23 @@ export function readYamlText(file: string): string {
   }
 }
 
-/** `file` is only for messages. Throws YamlFileError. */
+export interface YamlKind<Schema extends z.ZodType> {
+  readonly schema: Schema;
+  /** What messages call it: `policy`. */
+  readonly noun: string;
+  /** YamlFileError where absent. */
+  readonly error?: new (
+    problems: readonly YamlProblem[],
+  ) => YamlFileError;
+}
+
+/** `file` is only for messages. Throws YamlFileError, or the kind's own. */
 export function checkYaml<Schema extends z.ZodType>(
   text: string,
   file: string,
-  schema: Schema,
+  { schema, noun, error: Refused = YamlFileError }: YamlKind<Schema>,
 ): CheckedYaml<z.output<Schema>> {
-  const whole = (message: string): YamlFileError => new YamlFileError([{ where: file, path: "", message }]);
+  const whole = (message: string): YamlFileError => new Refused([{ where: file, path: "", message }]);
   if (Buffer.byteLength(text) > FILE_BYTES_MAX) throw whole(`is larger than ${FILE_BYTES_MAX} bytes`);
   const lineCounter = new LineCounter();
   let document: Document;
@@ -82,18 +94,17 @@ export function checkYaml<Schema extends z.ZodType>(
   // An unknown tag is only a warning to YAML; here nothing is guessed.
   const malformed: readonly YAMLError[] = [...document.errors, ...document.warnings];
   if (malformed.length > 0) {
-    throw new YamlFileError(
+    throw new Refused(
       malformed.map((error) => ({
         where: `${file}:${error.linePos?.[0].line ?? 1}`,
         path: "",
-        // The first line without what it quotes; the rest shows the place in the file.
-        message: (error.message.split("\n")[0] ?? "").replace(/ at line \d+, column \d+:?$/, ""),
+        message: yamlMessage(error, noun),
       })),
     );
   }
   const problem = (path: readonly PropertyKey[], message: string): YamlProblem => ({
     where: [file, lineOf(document, lineCounter, path)].filter((part) => part !== undefined).join(":"),
-    path: path.map(String).join("."),
+    path: path.map(String).map(asName).join("."),
     message,
   });
   let raw: unknown;
@@ -103,10 +114,43 @@ export function checkYaml<Schema extends z.ZodType>(
   } catch {
     throw whole("has an alias without an anchor before it, or aliases that multiply; write the values out");
   }
+  const lost = [...lostNames(raw, [])].map((path) => problem(path, "cannot be used as a name"));
+  if (lost.length > 0) throw new Refused(lost);
   const parsed = schema.safeParse(raw);
   if (!parsed.success)
-    throw new YamlFileError(parsed.error.issues.map((issue) => problem(issue.path, issue.message)));
+    throw new Refused(parsed.error.issues.map((issue) => problem(issue.path, issueMessage(issue, noun))));
   return { data: parsed.data, problem };
+}
+
+/** Messages of these codes repeat what stands in the file. */
+const YAML_MESSAGES: Readonly<Record<string, string>> = {
+  BAD_ALIAS: "is no alias",
+  BAD_COLLECTION_TYPE: "has a tag that does not fit",
+  BAD_DIRECTIVE: "has a directive that is not YAML's",
+  BAD_DQ_ESCAPE: "has an escape that YAML does not know in a double-quoted text",
+};
+
+function yamlMessage({ code, message }: YAMLError, noun: string): string {
+  if (code === "TAG_RESOLVE_FAILED") return `has a tag; a ${noun} needs none`;
+  // The first line without what it quotes; the rest shows the place in the file.
+  const [said = ""] = message.split("\n");
+  return YAML_MESSAGES[code] ?? said.replace(/ at line \d+, column \d+:?$/, "").replace(/: .*$/, "");
+}
+
+const asName = (key: string): string => (/^[\w.:@/-]{1,128}$/.test(key) ? key : "(a text)");
+
+function issueMessage(issue: z.core.$ZodIssue, noun: string): string {
+  const odd = issue.code === "unrecognized_keys" && issue.keys.some((key) => asName(key) !== key);
+  return odd ? `has a key that is none of a ${noun}'s` : issue.message;
+}
+
+/** A schema drops this name without a word, and what it says would be lost. */
+function* lostNames(raw: unknown, path: readonly PropertyKey[]): Iterable<readonly PropertyKey[]> {
+  if (typeof raw !== "object" || raw === null) return;
+  if (Object.hasOwn(raw, "__proto__")) yield [...path, "__proto__"];
+  // No schema drops anything further down; there a probe's request is taken as it is.
+  if (path.length >= 3) return;
+  for (const [key, value] of Object.entries(raw)) yield* lostNames(value, [...path, key]);
 }
 
 function lineOf(

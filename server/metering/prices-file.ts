@@ -51,7 +51,7 @@ export const loadPrices = (file: string | undefined): PriceBook =>
 
 /** `file` is only for messages. Throws YamlFileError. */
 export function parsePrices(text: string, file: string): PriceBook {
-  const { data, problem } = checkYaml(text, file, bookSchema);
+  const { data, problem } = checkYaml(text, file, { schema: bookSchema, noun: "price book" });
   const crossed = [...crossProblems(data)].map(([path, message]) => problem(path, message));
   if (crossed.length > 0) throw new YamlFileError(crossed);
   const rows = data.prices

@@ -84,7 +84,7 @@ export const loadSite = (file: string | undefined): Site =>
 
 /** `file` is only for messages. Throws YamlFileError. */
 export function parseSite(text: string, file: string): Site {
-  const { data, problem } = checkYaml(text, file, siteSchema);
+  const { data, problem } = checkYaml(text, file, { schema: siteSchema, noun: "site file" });
   const crossed = [...crossProblems(data)].map(([path, message]) => problem(path, message));
   if (crossed.length > 0) throw new YamlFileError(crossed);
   const carbon = data.carbon ?? { g_per_kwh: DEFAULT_SITE.carbon[0] as number, hours: [] };

@@ -5,15 +5,9 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { open, stat } from "node:fs/promises";
+import { FILE_BYTES_MAX, formatProblem, type YamlProblem } from "../checked-yaml.ts";
 import { BUILT_IN_POLICY } from "./built-in.ts";
-import {
-  FILE_BYTES_MAX,
-  formatProblem,
-  type LoadedPolicy,
-  PolicyError,
-  type PolicyProblem,
-  parsePolicy,
-} from "./policy-file.ts";
+import { type LoadedPolicy, PolicyError, parsePolicy } from "./policy-file.ts";
 import { type Explain, missProblem, runProbes } from "./probes.ts";
 
 export interface PolicyLog {
@@ -33,7 +27,7 @@ export type ReloadResult =
   /** The file says what is in force already. */
   | { readonly kind: "unchanged"; readonly policy: string }
   /** `policy` stays in force. */
-  | { readonly kind: "refused"; readonly policy: string; readonly problems: readonly PolicyProblem[] };
+  | { readonly kind: "refused"; readonly policy: string; readonly problems: readonly YamlProblem[] };
 
 /** How often the file is looked at, in ms. */
 const LOOK_MS = 1000;
@@ -156,7 +150,7 @@ export class PolicyStore {
 }
 
 /** A mistake of weir's own must not end the process, nor show what it was about. */
-function problemsOf(error: unknown, file: string): readonly PolicyProblem[] {
+function problemsOf(error: unknown, file: string): readonly YamlProblem[] {
   if (error instanceof PolicyError) return error.problems;
   return [
     { where: file, path: "", message: "could not be judged: weir failed on it, which is not expected" },

@@ -5,7 +5,8 @@
 import { setImmediate as breath } from "node:timers/promises";
 import type { DataClass } from "../../engine/core/data-class.ts";
 import type { Policy, Zone } from "../../engine/core/policy.ts";
-import type { LoadedPolicy, PolicyProblem, Probe } from "./policy-file.ts";
+import type { YamlProblem } from "../checked-yaml.ts";
+import type { LoadedPolicy, Probe } from "./policy-file.ts";
 
 /** A request as its caller would send it. */
 export interface Question {
@@ -62,7 +63,7 @@ export function missMessage({ probe, got }: ProbeMiss): string {
   return `expected ${expected}, got class ${got.class}, zone ${got.zone}, action ${got.action} (by ${rules})`;
 }
 
-export const missProblem = (miss: ProbeMiss): PolicyProblem => ({
+export const missProblem = (miss: ProbeMiss): YamlProblem => ({
   where: miss.probe.where,
   path: `probe ${JSON.stringify(miss.probe.name)}`,
   message: missMessage(miss),

@@ -1,6 +1,7 @@
 /** policy.yaml: what is read out of it, and what is refused with its line. */
 import { describe, expect, test } from "vitest";
-import { PolicyError, type PolicyProblem, parsePolicy } from "../../server/policy/policy-file.ts";
+import type { YamlProblem } from "../../server/checked-yaml.ts";
+import { PolicyError, parsePolicy } from "../../server/policy/policy-file.ts";
 
 const USUAL = `version: 1
 # Where what may run.
@@ -18,7 +19,7 @@ probes:
     expect: { class: restricted, zone: onprem, action: serve }
 `;
 
-function problemsOf(text: string): readonly PolicyProblem[] {
+function problemsOf(text: string): readonly YamlProblem[] {
   try {
     parsePolicy(text, "policy.yaml");
   } catch (error) {

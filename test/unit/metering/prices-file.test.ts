@@ -125,6 +125,12 @@ describe("a price book", () => {
     expect(refused("a: !x 1\n")[0]).toMatch(/^prices\.yaml:1: /);
     expect(refused("version: 1\nprices: *p\n")[0]).toContain("alias");
     expect(refused("- 1\n")[0]).toMatch(/^prices\.yaml/);
+    expect(refused(WHOLE.replace("note: agreed", "__proto__: agreed"))).toEqual([
+      "prices.yaml:17: prices.1.__proto__: cannot be used as a name",
+    ]);
+    expect(refused(WHOLE.replace("note: agreed", '"a word of somebody": 1'))).toEqual([
+      "prices.yaml:10: prices.1: has a key that is none of a price book's",
+    ]);
     expect(() => loadPrices("/nowhere/prices.yaml")).toThrow("/nowhere/prices.yaml: does not exist");
     expect(() => loadPrices(tmpdir())).toThrow(": is not a file");
   });
