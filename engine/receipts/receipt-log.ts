@@ -10,6 +10,7 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { closeSync, existsSync, fsync, ftruncateSync, openSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import type { DecisionRecord } from "../core/decision-record.ts";
 import { Flushes } from "../core/flushes.ts";
 import {
   CHECK,
@@ -24,7 +25,7 @@ import {
   ReceiptLogError,
   readHead,
 } from "./chain-files.ts";
-import { type Decision, type Receipt, type ReceiptBody, sealed } from "./record.ts";
+import { type Receipt, type ReceiptBody, sealed } from "./record.ts";
 
 export interface ReceiptLogOptions {
   /** Made if it is not there, for the owner alone. */
@@ -85,7 +86,7 @@ export class ReceiptLog {
   }
 
   /** Throws where it could not be written, and from then on where anything could not be forced to disk. */
-  append(decision: Decision): Receipt {
+  append(decision: DecisionRecord): Receipt {
     this.#flushes.check();
     if (this.#closed !== undefined)
       throw new ReceiptLogError("receipts are no longer written: weir is stopping.");
@@ -110,7 +111,7 @@ export class ReceiptLog {
     return this.#closed;
   }
 
-  #write(content: { kind: "decision"; decision: Decision } | { kind: "rotated" }): Receipt {
+  #write(content: { kind: "decision"; decision: DecisionRecord } | { kind: "rotated" }): Receipt {
     const place = { v: 1, seq: this.#last.seq + 1, at: this.#options.now(), prev: this.#last.hash } as const;
     const record = sealed({ ...place, ...content } as ReceiptBody, this.#key);
     const line = Buffer.from(`${JSON.stringify(record)}\n`);

@@ -9,35 +9,7 @@
  * for the values that a record may hold).
  */
 import { createHash, type KeyObject, sign, verify } from "node:crypto";
-import type { DataClass } from "../core/data-class.ts";
-
-/** What a decision says of itself. Ids, hashes and lengths only: never text, names or addresses out of a request. */
-export interface Decision {
-  /** The id that the client got in `x-request-id`. */
-  readonly request: string;
-  readonly class: DataClass;
-  /** Of what it holds and declares, before its key, its agent and its conversation's past raised it. */
-  readonly content: DataClass;
-  /** What its conversation was before; null where it was nothing above public. */
-  readonly pinned: DataClass | null;
-  /** Names of the policy's rules for its key and its agent; null where there was none. */
-  readonly key: string | null;
-  readonly agent: string | null;
-  /** What was asked for, in names of the configuration; one that leads nowhere is not repeated. */
-  readonly wanted: "auto" | "unknown" | { readonly model: string; readonly backend: string };
-  readonly zone: "onprem" | "cloud";
-  readonly action: "serve" | "refuse";
-  /** Name of the backend in the configuration; null where none was chosen. */
-  readonly backend: string | null;
-  /** Ids of the rules that voted, without repetition. */
-  readonly rules: readonly string[];
-  /** Hash of the policy that decided, hex. */
-  readonly policy: string;
-  /** Digest of the topic model that took part; null where none did. */
-  readonly topicModel: string | null;
-  /** Bytes of the request's body. */
-  readonly bytes: number;
-}
+import type { DecisionRecord } from "../core/decision-record.ts";
 
 interface Place {
   readonly v: 1;
@@ -51,7 +23,7 @@ interface Place {
 
 /** `rotated` ends a file: the next record, in the next file, goes on from it. */
 export type ReceiptBody = Place &
-  ({ readonly kind: "decision"; readonly decision: Decision } | { readonly kind: "rotated" });
+  ({ readonly kind: "decision"; readonly decision: DecisionRecord } | { readonly kind: "rotated" });
 export type Receipt = ReceiptBody & { readonly hash: string; readonly sig: string };
 
 export const FIRST_PREV = "0".repeat(64);

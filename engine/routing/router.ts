@@ -5,6 +5,7 @@
  */
 import { assert } from "../core/assert.ts";
 import { atLeast, type DataClass, maxClass } from "../core/data-class.ts";
+import type { DecisionRecord } from "../core/decision-record.ts";
 import type { Evidence } from "../core/evidence.ts";
 import type { Policy, Zone } from "../core/policy.ts";
 import type { GenerationRequest } from "../core/request.ts";
@@ -13,24 +14,6 @@ import type { Classification } from "./classify.ts";
 import { type BackendFacts, decideRoute } from "./decide.ts";
 import { declaredVotes } from "./declared.ts";
 import { LOCAL, type NamedBackend, type Names, resolveModel } from "./model-names.ts";
-
-/** A line for the receipts; engine/receipts has the same shape. */
-export interface DecisionRecord {
-  readonly request: string;
-  readonly class: DataClass;
-  readonly content: DataClass;
-  readonly pinned: DataClass | null;
-  readonly key: string | null;
-  readonly agent: string | null;
-  readonly wanted: "auto" | "unknown" | { readonly model: string; readonly backend: string };
-  readonly zone: Zone;
-  readonly action: "serve" | "refuse";
-  readonly backend: string | null;
-  readonly rules: readonly string[];
-  readonly policy: string;
-  readonly topicModel: string | null;
-  readonly bytes: number;
-}
 
 export interface KnownBackend extends NamedBackend {
   readonly zone: Zone;

@@ -3,26 +3,21 @@ import { generateKeyPairSync } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { DATA_CLASSES } from "../../engine/core/data-class.ts";
-import {
-  canonicalJson,
-  type Decision,
-  FIRST_PREV,
-  type Receipt,
-  sealed,
-} from "../../engine/receipts/record.ts";
+import type { DecisionRecord } from "../../engine/core/decision-record.ts";
+import { canonicalJson, FIRST_PREV, type Receipt, sealed } from "../../engine/receipts/record.ts";
 import { ReceiptVerifier, type Verified } from "../../engine/receipts/verify.ts";
 
 const { privateKey, publicKey } = generateKeyPairSync("ed25519");
 const other = generateKeyPairSync("ed25519");
 
-const decision: fc.Arbitrary<Decision> = fc.record({
+const decision: fc.Arbitrary<DecisionRecord> = fc.record({
   request: fc.uuid(),
   class: fc.constantFrom(...DATA_CLASSES),
   content: fc.constantFrom(...DATA_CLASSES),
   pinned: fc.option(fc.constantFrom(...DATA_CLASSES)),
   key: fc.option(fc.string({ maxLength: 12 })),
   agent: fc.option(fc.string({ maxLength: 12 })),
-  wanted: fc.constantFrom<Decision["wanted"]>("auto", "unknown", { model: "small", backend: "local" }),
+  wanted: fc.constantFrom<DecisionRecord["wanted"]>("auto", "unknown", { model: "small", backend: "local" }),
   zone: fc.constantFrom("onprem", "cloud"),
   action: fc.constantFrom("serve", "refuse"),
   backend: fc.option(fc.string({ minLength: 1, maxLength: 12 })),

@@ -1,7 +1,7 @@
 /** A decision as a receipt holds it, for tests of what is made of receipts. */
-import type { Decision } from "../../engine/receipts/record.ts";
+import type { DecisionRecord } from "../../engine/core/decision-record.ts";
 
-export const decisionWith = (what: Partial<Decision>): Decision => ({
+export const decisionWith = (what: Partial<DecisionRecord>): DecisionRecord => ({
   request: "req-1",
   class: "restricted",
   content: "restricted",

@@ -1,7 +1,8 @@
 /** The real router before one generator that serves every model: all requests are public and stay where they are. */
+import type { DecisionRecord } from "../../engine/core/decision-record.ts";
 import type { Generator, ModelDirectory } from "../../engine/core/generator.ts";
 import { RoutedGenerator } from "../../engine/routing/routed.ts";
-import { type DecisionRecord, Router, type RouterPorts } from "../../engine/routing/router.ts";
+import { Router, type RouterPorts } from "../../engine/routing/router.ts";
 import { BUILT_IN_POLICY } from "../../server/policy/built-in.ts";
 import type { Routing } from "../../server/ports.ts";
 import { joinRouting } from "../../server/routing.ts";

@@ -3,9 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { DecisionRecord } from "../../engine/core/decision-record.ts";
 import { LOG_NAME } from "../../engine/receipts/chain-files.ts";
 import { ReceiptLog } from "../../engine/receipts/receipt-log.ts";
-import { type Decision, receiptId } from "../../engine/receipts/record.ts";
+import { receiptId } from "../../engine/receipts/record.ts";
 import { BUILT_IN_POLICY } from "../../server/policy/built-in.ts";
 import { parsePolicy } from "../../server/policy/policy-file.ts";
 import { runIn } from "../support/commands.ts";
@@ -136,7 +137,7 @@ describe("replay", () => {
     folder = join(home, "receipts");
     write("weir.yaml", BACKENDS);
   });
-  async function record(...decisions: readonly Partial<Decision>[]): Promise<void> {
+  async function record(...decisions: readonly Partial<DecisionRecord>[]): Promise<void> {
     const log = new ReceiptLog({ folder, fileBytesMax: 1_500, now: () => "2026-01-02T03:04:05.000Z" });
     ids = decisions.map((decision) => receiptId(log.append(decisionWith(decision))));
     await log.close();

@@ -1,14 +1,10 @@
 /** The router asks all who know something, puts its decision on record before anything happens, and leaks no text. */
 import { describe, expect, test } from "vitest";
 import type { DataClass } from "../../../engine/core/data-class.ts";
+import type { DecisionRecord } from "../../../engine/core/decision-record.ts";
 import type { Policy } from "../../../engine/core/policy.ts";
 import type { Question } from "../../../engine/core/route.ts";
-import {
-  type DecisionRecord,
-  type KnownBackend,
-  Router,
-  type RouterPorts,
-} from "../../../engine/routing/router.ts";
+import { type KnownBackend, Router, type RouterPorts } from "../../../engine/routing/router.ts";
 
 const rule = (zone: "onprem" | "cloud", pseudonymise = false) => ({ zone, pseudonymise, backends: [] });
 const POLICY: Policy = {
