@@ -37,6 +37,8 @@ export interface ComposeOptions {
   readonly version: string;
 }
 
+type Logger = ReturnType<typeof createLogger>;
+
 /** The largest seed that is drawn for a request without one: crypto's randomInt takes less than 2^48. */
 const SEED_MAX = 2 ** 47;
 /** Steps of what is drawn to spread retries. */
@@ -51,19 +53,9 @@ const NO_MODEL: Problem = {
 export async function compose(config: Config, { clock, version }: ComposeOptions): Promise<Composed> {
   const logger = createLogger({ level: config.log.level });
   let readiness: Readiness = { kind: "starting", reason: "the default model is loading" };
-  const builtIn = config.models.resident ? [(await installResident(config)).folder] : [];
-  const catalog = openCatalog({ folder: config.modelsFolder, builtIn });
-  const shelf = new ModelShelf({
-    config,
-    catalog,
-    clock,
-    log: logger,
-    laneMeter: () => NO_LANE_METER,
-  });
-  const host = new ModelHost(clock, () => shelf.entries(), {
-    memoryBytesMax: config.models.memoryBudgetBytes,
-    aliases: config.models.aliases,
-  });
+  const { shelf, host, defaultName } = await openModels(config, { clock, logger });
+  const name = defaultName();
+  if (name === undefined && Object.keys(config.backends).length === 0) throw new ConfigError([NO_MODEL]);
   let backends: () => readonly BackendState[] = () => [];
   const metrics = createMetrics(
     {
@@ -74,7 +66,6 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
     },
     { version },
   );
-  const defaultName = (): string | undefined => config.models.default ?? shelf.entries()[0]?.card.name;
   const routed = await openRouting(config, {
     clock,
     log: logger,
@@ -112,8 +103,6 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
     },
     gatewayOptions(config, version),
   );
-  const name = defaultName();
-  if (name === undefined && Object.keys(config.backends).length === 0) throw new ConfigError([NO_MODEL]);
   const warm = [routed.warm(), ...(name === undefined ? [] : [host.warm(name)])];
   const ready = Promise.all(warm).then(() => {
     if (readiness.kind === "starting") readiness = { kind: "ready" };
@@ -142,6 +131,27 @@ export async function compose(config: Config, { clock, version }: ComposeOptions
     },
     close,
   };
+}
+
+interface Models {
+  readonly shelf: ModelShelf;
+  readonly host: ModelHost;
+  /** Undefined where nothing is installed. */
+  readonly defaultName: () => string | undefined;
+}
+
+async function openModels(
+  config: Config,
+  { clock, logger }: { clock: Clock; logger: Logger },
+): Promise<Models> {
+  const builtIn = config.models.resident ? [(await installResident(config)).folder] : [];
+  const catalog = openCatalog({ folder: config.modelsFolder, builtIn });
+  const shelf = new ModelShelf({ config, catalog, clock, log: logger, laneMeter: () => NO_LANE_METER });
+  const host = new ModelHost(clock, () => shelf.entries(), {
+    memoryBytesMax: config.models.memoryBudgetBytes,
+    aliases: config.models.aliases,
+  });
+  return { shelf, host, defaultName: () => config.models.default ?? shelf.entries()[0]?.card.name };
 }
 
 function accessOf({ server }: Config, ring: KeyRing | undefined): Access {
