@@ -113,7 +113,7 @@ export async function meterCalibrate(flags: CalibrateFlags, ports: MeterPorts): 
       : { loads: fromTyped(flags.watts, thisMachine().threads), residual: 0, from: "watts" as const };
   const file = writeCalibration(home, { ...found, at: clock.wall() });
   for (const { busyThreads, watts } of found.loads)
-    terminal.out(`${busyThreads} busy threads: ${watts.toFixed(2)} W`);
+    terminal.out(`${busyThreads} of ${thisMachine().threads} threads busy: ${watts.toFixed(2)} W`);
   if (found.from === "counter")
     terminal.out(`Two passes differ by ${(found.residual * 100).toFixed(1)} % at most.`);
   terminal.out(`Written to ${file}. A server takes it up when it starts.`);
@@ -134,7 +134,9 @@ const loadSteps = (threads: number): readonly LoadStep[] => [
 
 async function hold(steps: readonly LoadStep[], seconds: number, terminal: Terminal): Promise<void> {
   for (const { name, busyThreads } of steps) {
-    terminal.err(`${name}: ${busyThreads} busy threads for ${seconds} s; read your meter`);
+    terminal.err(
+      `${name}: ${busyThreads} of ${thisMachine().threads} threads busy for ${seconds} s; read your meter`,
+    );
     await whileBusy(busyThreads, () => sleep(seconds * 1000));
   }
   terminal.out("Now: weir meter calibrate --watts IDLE,HALF,FULL");
@@ -185,7 +187,7 @@ async function measure(
   source: EnergySource,
   { clock, terminal }: MeterPorts,
 ): Promise<number> {
-  terminal.err(`${name}: ${busyThreads} busy threads for ${seconds} s`);
+  terminal.err(`${name}: ${busyThreads} of ${thisMachine().threads} threads busy for ${seconds} s`);
   const stretch = (since: number) => ({ since, at: clock.now(), busyThreadMs: 0 });
   const opened = clock.now();
   let since = opened;

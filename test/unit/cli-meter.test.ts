@@ -118,7 +118,7 @@ describe("calibrate", () => {
   test("takes what a meter at the wall showed", async () => {
     const { code, out } = await weir("meter", "calibrate", "--watts", "35,80,120.5");
     expect(code).toBe(0);
-    expect(out).toContain(`${threads} busy threads: 120.50 W`);
+    expect(out).toContain(`${threads} of ${threads} threads busy: 120.50 W`);
     expect(readCalibration(home)).toMatchObject({
       from: "watts",
       loads: [{ busyThreads: 0, watts: 35 }, { watts: 80 }, { busyThreads: threads, watts: 120.5 }],

@@ -139,7 +139,7 @@ function modelsOf({ calibration, declared, threads }: SourceChoice): readonly [r
 
 const loadsOf = (model: PowerModel, threads: number): string => {
   const said = `${model.watts(0).toFixed(1)} W at rest, ${model.watts(threads).toFixed(1)} W with ${threads} busy threads`;
-  return model.name === "assumed power" ? `${said}: nothing is declared or calibrated` : said;
+  return model.name === "assumed power" ? `${said}: nothing is declared` : said;
 };
 
 function gpuOffers(gpus: Found<Gpus>): readonly Offer[] {
