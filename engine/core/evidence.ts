@@ -6,6 +6,6 @@ export interface Evidence {
   /** Id of the rule, such as `id.cn-resident`. */
   readonly rule: string;
   readonly class: DataClass;
-  /** JSON Pointer (RFC 6901) into the request body; "" is the whole body. */
+  /** JSON Pointer (RFC 6901) into the request body, of names of the interface alone (pointer.ts); "" is the whole body. */
   readonly where: string;
 }

@@ -66,7 +66,9 @@ class Votes {
     const known = DATA_CLASSES.includes(value) ? value : "restricted";
     this.#class = maxClass(this.#class, known);
     this.#rules.add(rule);
-    this.#votes.set(`${rule} ${where}`, { rule, class: known, where });
+    const key = `${rule} ${where}`;
+    const earlier = this.#votes.get(key)?.class ?? known;
+    this.#votes.set(key, { rule, class: maxClass(earlier, known), where });
   }
 
   has(rule: string): boolean {

@@ -3,6 +3,7 @@
  * schemas, metadata, unknown parameters. What cannot be read as text is a doubt, and doubts stay in the house.
  */
 import type { Evidence } from "../core/evidence.ts";
+import { atField, entryOf, fieldOf, type Spot } from "./pointer.ts";
 
 export type PartKind =
   | "system"
@@ -16,7 +17,7 @@ export type PartKind =
   | "parameter";
 
 export interface TextPart {
-  /** JSON Pointer (RFC 6901). Of a text inside a JSON string: the pointer to the string, then on into it. */
+  /** JSON Pointer (RFC 6901), as deep as the interface's own names lead (pointer.ts); no deeper than a JSON string. */
   readonly where: string;
   readonly text: string;
   /** Of the message that it stands in; undefined outside messages. */
@@ -56,8 +57,7 @@ export function walkRequest(body: unknown, bounds: WalkBounds): Walked {
   return walk;
 }
 
-interface Place {
-  readonly where: string;
+interface Place extends Spot {
   readonly kind: PartKind;
   readonly role: string | undefined;
   readonly label: string;
@@ -98,33 +98,36 @@ class Walk implements Walked {
     if (body["messages"] === undefined && body["prompt"] === undefined) this.#doubt("doubt.no-input", "");
     for (const [name, value] of Object.entries(body)) {
       if (value === undefined) continue;
-      const where = `/${escaped(name)}`;
-      if (name === "messages") this.#messages(value, where);
-      else if (name === "prompt") this.#prompt(value, at(where, "prompt"));
-      else this.#tree(value, { ...at(where, KIND_OF[name] ?? "parameter"), label: name });
+      const spot = atField(name);
+      if (name === "messages") this.#messages(value, spot);
+      else if (name === "prompt") this.#prompt(value, at(spot, "prompt"));
+      else if (name === "model" && !isPlain(value)) {
+        // A model's name is asked for no topic, known by its pointer; whatever else stands here is.
+        this.#tree(value, { ...at({ where: "", ends: true }, "parameter"), label: name });
+      } else this.#tree(value, { ...at(spot, KIND_OF[name] ?? "parameter"), label: name });
     }
   }
 
-  #messages(messages: unknown, where: string): void {
+  #messages(messages: unknown, spot: Spot): void {
     if (!Array.isArray(messages)) {
-      this.#doubt("doubt.messages", where);
-      this.#tree(messages, at(where, "message"));
+      this.#doubt("doubt.messages", spot.where);
+      this.#tree(messages, at(spot, "message"));
       return;
     }
-    for (const [index, message] of messages.entries()) this.#message(message, `${where}/${index}`);
+    for (const [index, message] of messages.entries()) this.#message(message, entryOf(spot, index));
   }
 
-  #message(message: unknown, where: string): void {
+  #message(message: unknown, spot: Spot): void {
     if (!isFields(message)) {
-      this.#doubt("doubt.message", where);
-      this.#tree(message, at(where, "message"));
+      this.#doubt("doubt.message", spot.where);
+      this.#tree(message, at(spot, "message"));
       return;
     }
     const role = typeof message["role"] === "string" ? message["role"] : undefined;
-    if (role === undefined || !ROLES.has(role)) this.#doubt("doubt.role", `${where}/role`);
+    if (role === undefined || !ROLES.has(role)) this.#doubt("doubt.role", fieldOf(spot, "role").where);
     const kind = kindOfRole(role);
     for (const [name, value] of Object.entries(message)) {
-      const place: Place = { ...at(`${where}/${escaped(name)}`, kind), role };
+      const place: Place = { ...at(fieldOf(spot, name), kind), role };
       if (name === "role" && role !== undefined && ROLES.has(role)) continue;
       if (name === "content") this.#content(value, place);
       else if (name === "tool_calls" || name === "function_call") this.#calls(value, place);
@@ -141,16 +144,16 @@ class Walk implements Walked {
       return;
     }
     for (const [index, part] of content.entries()) {
-      const where = `${place.where}/${index}`;
+      const spot = entryOf(place, index);
       if (!isFields(part) || !TEXT_TYPES.has(part["type"])) {
-        this.#doubt("doubt.content-part", where);
-        this.#tree(part, { ...place, where });
+        this.#doubt("doubt.content-part", spot.where);
+        this.#tree(part, { ...place, ...spot });
         continue;
       }
       for (const [name, value] of Object.entries(part)) {
         if (name === "type") continue;
         const label = name === "text" || name === "refusal" ? "" : name;
-        this.#tree(value, { ...place, where: `${where}/${escaped(name)}`, label });
+        this.#tree(value, { ...place, ...fieldOf(spot, name), label });
       }
     }
   }
@@ -159,13 +162,13 @@ class Walk implements Walked {
   #calls(calls: unknown, place: Place): void {
     const list: readonly unknown[] = Array.isArray(calls) ? calls : [calls];
     for (const [index, call] of list.entries()) {
-      const where = Array.isArray(calls) ? `${place.where}/${index}` : place.where;
+      const spot = Array.isArray(calls) ? entryOf(place, index) : place;
       const inner = isFields(call) && isFields(call["function"]) ? call["function"] : call;
       const written = isFields(inner) ? inner["arguments"] : undefined;
       if (typeof written === "string" && written.trim() !== "" && parsed(written) === undefined) {
-        this.#doubt("doubt.arguments", where);
+        this.#doubt("doubt.arguments", spot.where);
       }
-      this.#tree(call, { ...place, where, kind: "tool-call", label: "" });
+      this.#tree(call, { ...place, ...spot, kind: "tool-call", label: "" });
     }
   }
 
@@ -173,8 +176,7 @@ class Walk implements Walked {
     if (typeof prompt === "string") this.#tree(prompt, place);
     else if (Array.isArray(prompt)) {
       for (const [index, entry] of prompt.entries()) {
-        const where = `${place.where}/${index}`;
-        if (typeof entry === "string") this.#tree(entry, { ...place, where });
+        if (typeof entry === "string") this.#tree(entry, { ...place, ...entryOf(place, index) });
         else {
           // Token ids are text that cannot be read here: whose tokenizer they belong to is not known.
           this.#doubt("doubt.tokens", place.where);
@@ -196,16 +198,16 @@ class Walk implements Walked {
     else if (place.nesting >= this.#bounds.nestingMax) this.#doubt("doubt.nesting", place.where);
     else if (Array.isArray(value)) {
       for (const [index, entry] of value.entries()) {
-        this.#tree(entry, { ...place, where: `${place.where}/${index}`, nesting: place.nesting + 1 });
+        this.#tree(entry, { ...place, ...entryOf(place, index), nesting: place.nesting + 1 });
       }
     } else if (isFields(value)) {
       for (const [name, entry] of Object.entries(value)) {
-        const where = `${place.where}/${escaped(name)}`;
+        const spot = fieldOf(place, name);
         const label = joined(place.label, name);
         const leaf = typeof entry === "string" || typeof entry === "number";
         // A name without a text of its own may itself be what was to be hidden.
-        if (!leaf) this.#part("", { ...place, where, label: name });
-        this.#tree(entry, { ...place, where, label, nesting: place.nesting + 1 });
+        if (!leaf) this.#part("", { ...place, ...spot, label: name });
+        this.#tree(entry, { ...place, ...spot, label, nesting: place.nesting + 1 });
       }
     } else this.#doubt("doubt.value", place.where);
   }
@@ -222,7 +224,7 @@ class Walk implements Walked {
     const value = parsed(text);
     if (value === undefined) return;
     if (place.strings >= this.#bounds.stringDepthMax) this.#doubt("doubt.string-depth", place.where);
-    else this.#tree(value, { ...place, strings: place.strings + 1, nesting: place.nesting + 1 });
+    else this.#tree(value, { ...place, ends: true, strings: place.strings + 1, nesting: place.nesting + 1 });
   }
 
   #part(text: string, { where, role, kind, label }: Place): void {
@@ -244,8 +246,9 @@ class Walk implements Walked {
 /** One doubt decides; more are told so that they can be mended together. */
 const DOUBTS_MAX = 32;
 
-const at = (where: string, kind: PartKind): Place => ({
+const at = ({ where, ends }: Spot, kind: PartKind): Place => ({
   where,
+  ends,
   kind,
   role: undefined,
   label: "",
@@ -256,8 +259,6 @@ const at = (where: string, kind: PartKind): Place => ({
 const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-const escaped = (name: string): string => name.replaceAll("~", "~0").replaceAll("/", "~1");
-
 function kindOfRole(role: string | undefined): PartKind {
   if (role === "system" || role === "developer") return "system";
   return role === "tool" || role === "function" ? "tool-result" : "message";
@@ -267,6 +268,10 @@ function joined(label: string, name: string): string {
   const names = label === "" ? [] : label.split(" ");
   return [...names, name].slice(-LABEL_NAMES).join(" ");
 }
+
+/** A text that holds no other, or a number. */
+const isPlain = (value: unknown): boolean =>
+  typeof value === "number" || (typeof value === "string" && parsed(value) === undefined);
 
 /** What a string holds as JSON, where that is an object, an array or a string again; else undefined. */
 function parsed(text: string): unknown {

@@ -2,6 +2,7 @@
 import { DATA_CLASSES, type DataClass, maxClass } from "../core/data-class.ts";
 import type { Evidence } from "../core/evidence.ts";
 import type { Classification } from "../routing/classify.ts";
+import { isTextless } from "../routing/pointer.ts";
 
 export type ScreeningTask =
   /** A chat or completion body, and the votes of those who know more than it says. */
@@ -21,7 +22,8 @@ const RULE = /^[a-z][a-z0-9._-]{0,63}$/;
 
 /**
  * The answer as a classification of its own; undefined where it is none, where it is lower than what was declared, or
- * where its class and its evidence do not agree. No text can come along: a rule's id has room for none.
+ * where its class and its evidence do not agree. No text can come along: a rule's id has room for none, and a pointer
+ * consists of the interface's own names and of places in lists.
  */
 export function checkedAnswer(answer: unknown, declared: readonly Evidence[]): Classification | undefined {
   if (!isRecord(answer)) return undefined;
@@ -37,6 +39,7 @@ export function checkedAnswer(answer: unknown, declared: readonly Evidence[]): C
     const { rule, class: voted, where } = vote;
     if (typeof rule !== "string" || typeof where !== "string" || !isClass(voted)) return undefined;
     if (!RULE.test(rule) && !declaredRules.has(rule)) return undefined;
+    if (!isTextless(where)) return undefined;
     votes.push({ rule, class: voted, where });
   }
   if (highest(votes) !== value || maxClass(value, highest(declared)) !== value) return undefined;

@@ -340,7 +340,10 @@ describe("POST /v1/route/explain", () => {
 
   test("says class, zone, backend and evidence, and repeats no text", async () => {
     await using place = await start();
-    const answer = await explain(place, chat(PRIVATE));
+    const answer = await explain(place, {
+      ...chat(PRIVATE),
+      metadata: { "CANARYLina earns 18,000": "write to li.na@firma.cn" },
+    });
     expect(answer.status).toBe(200);
     expect(answer.json).toMatchObject({
       class: "restricted",

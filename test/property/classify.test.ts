@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { atLeast, DATA_CLASSES } from "../../engine/core/data-class.ts";
 import { classify } from "../../engine/routing/classify.ts";
+import { isTextless } from "../../engine/routing/pointer.ts";
 import { WALK_BOUNDS, walkRequest } from "../../engine/routing/walk.ts";
 import { DISGUISES, PRIVATE_VALUES } from "../support/disguises.ts";
 
@@ -55,7 +56,10 @@ test("it never throws, and answers with a class, whatever it is given", () => {
         const { class: value, confidence, evidence } = classify(body, calm);
         expect(DATA_CLASSES).toContain(value);
         expect(confidence >= 0 && confidence <= 1).toBe(true);
-        for (const vote of evidence) expect(Object.keys(vote).sort()).toEqual(["class", "rule", "where"]);
+        for (const vote of evidence) {
+          expect(Object.keys(vote).sort()).toEqual(["class", "rule", "where"]);
+          expect(isTextless(vote.where)).toBe(true);
+        }
       },
     ),
     { numRuns: 300 },
@@ -123,10 +127,32 @@ test("walking finds a canary wherever it hides, and says where", () => {
       const { parts, doubts } = walkRequest(body, WALK_BOUNDS);
       const places = parts.filter((part) => part.text.includes(CANARY) || part.label?.includes(CANARY));
       expect(places.length + doubts.length).toBeGreaterThan(0);
-      for (const { where } of places) expect(where.startsWith(`/${name}`)).toBe(true);
+      const start = name === "unknown" ? "" : `/${name}`;
+      for (const { where } of places) expect(where.startsWith(start)).toBe(true);
       expect(classOf(body)).not.toBe("public");
     }),
     { numRuns: 300 },
+  );
+});
+
+test("evidence has no name in it that a client gives, nor a number that it gives for one", () => {
+  fc.assert(
+    fc.property(hidden, hidden, hidden, fc.constantFrom("role", "content", "tool_calls"), (a, b, c, name) => {
+      const message = { role: "user", content: "hm", [name]: a };
+      const body = {
+        messages: [message, b],
+        metadata: c,
+        [CANARY]: a,
+        tools: [b],
+        model: c,
+        n: { [CANARY]: b },
+      };
+      const { evidence } = classify(body, calm);
+      expect(evidence.length).toBeGreaterThan(0);
+      for (const { where } of evidence) expect(isTextless(where), where).toBe(true);
+      expect(JSON.stringify(evidence)).not.toContain(CANARY);
+    }),
+    { numRuns: 100 },
   );
 });
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { isTextless } from "../../../engine/routing/pointer.ts";
 import { WALK_BOUNDS, walkRequest } from "../../../engine/routing/walk.ts";
 
 const walk = (body: unknown) => walkRequest(body, WALK_BOUNDS);
@@ -46,17 +47,17 @@ describe("a text is found, and said where", () => {
       { ...Object(user("a")), tools: [{ type: "function", function: { description: "CANARY" } }] },
       "/tools/0/function/description",
     ],
-    ["in the metadata", { prompt: "a", metadata: { "a/b~c": "CANARY" } }, "/metadata/a~1b~0c"],
+    ["in the metadata", { prompt: "a", metadata: { "a/b~c": "CANARY" } }, "/metadata"],
     ["in user", { prompt: "a", user: "CANARY" }, "/user"],
     [
       "in a schema",
       { prompt: "a", response_format: { json_schema: { enum: ["CANARY"] } } },
-      "/response_format/json_schema/enum/0",
+      "/response_format/json_schema",
     ],
     ["in a prompt", { prompt: "CANARY" }, "/prompt"],
     ["in one prompt of several", { prompt: ["a", "CANARY"] }, "/prompt/1"],
-    ["in the name of a field", { prompt: "a", logit_bias: { CANARY: { x: 1 } } }, "/logit_bias/CANARY"],
-    ["in an unknown parameter", { prompt: "a", novelty: [[{ deep: "CANARY" }]] }, "/novelty/0/0/deep"],
+    ["in the name of a field", { prompt: "a", logit_bias: { CANARY: { x: 1 } } }, "/logit_bias"],
+    ["in an unknown parameter", { prompt: "a", novelty: [[{ deep: "CANARY" }]] }, ""],
   ])("%s", (_, body, where) => {
     expect(found(body, "CANARY")).toContain(where);
   });
@@ -77,16 +78,65 @@ describe("a text is found, and said where", () => {
         { role: "assistant", tool_calls: [{ id: "1", function: { name: "f", arguments: nested(depth) } }] },
       ],
     });
-    expect(found(call(5), "CANARY 1")).toContain(
-      "/messages/0/tool_calls/0/function/arguments/k4/k3/k2/k1/k0",
-    );
+    expect(found(call(5), "CANARY 1")).toContain("/messages/0/tool_calls/0/function/arguments");
     expect(rules(call(5))).toEqual([]);
     expect(rules(call(6))).toEqual(["doubt.string-depth"]);
   });
 
   test("of a name that stands twice in a JSON string, both values are read", () => {
     const body = { prompt: "a", metadata: { x: '{"a":"CANARY","a":"b"}' } };
-    expect(found(body, "CANARY")).toEqual(["/metadata/x"]);
+    expect(found(body, "CANARY")).toEqual(["/metadata"]);
+  });
+});
+
+describe("a pointer ends where names begin that a client gives", () => {
+  const secret = "Lina Hoffmann earns 84000";
+  const parameters = { type: "object", properties: { [secret]: { description: "x" } } };
+  test.each<[string, unknown, string]>([
+    ["metadata", { metadata: { [secret]: { [secret]: "x" } } }, "/metadata"],
+    ["a parameter that nobody knows", { [secret]: [{ content: "x" }] }, ""],
+    [
+      "a tool's parameters",
+      { tools: [{ function: { name: "f", parameters } }] },
+      "/tools/0/function/parameters",
+    ],
+    [
+      "a schema",
+      { response_format: { json_schema: { schema: parameters } } },
+      "/response_format/json_schema/schema",
+    ],
+    [
+      "arguments",
+      { messages: [{ role: "assistant", tool_calls: [{ function: { arguments: `{"${secret}":["x"]}` } }] }] },
+      "/messages/0/tool_calls/0/function/arguments",
+    ],
+    ["a message's field", { messages: [{ role: "user", content: "a", [secret]: "x" }] }, "/messages/0"],
+    ["a number for a place in a list", { tools: { 84000: { content: "x" } } }, "/tools"],
+    ["an unknown part", user([{ type: secret, [secret]: { 84000: "x" } }]), "/messages/0/content/0"],
+    ["JSON in a field", { user: `{"content":[{"${secret}":"x"}]}` }, "/user"],
+  ])("%s", (_, body, where) => {
+    const { parts, doubts } = walk(body);
+    const all = [...parts, ...doubts].map((each) => each.where);
+    expect(all).toContain(where);
+    for (const each of all) {
+      expect(each).not.toMatch(/Lina|84000/);
+      expect(isTextless(each), each).toBe(true);
+    }
+    expect(parts.some(({ label, text }) => /Lina|84000/.test(`${label} ${text}`))).toBe(true);
+  });
+
+  test("and nothing else is taken for one", () => {
+    for (const where of ["", "/messages/0/content/12/text", "/metadata/data_source", "/tools/0"])
+      expect(isTextless(where), where).toBe(true);
+    for (const where of [
+      "/",
+      "messages",
+      "/messages/",
+      "/metadata/Lina",
+      "/messages/007",
+      "/messages/13800138000",
+    ])
+      expect(isTextless(where), where).toBe(false);
   });
 });
 

@@ -200,6 +200,10 @@ describe("what goes wrong is restricted and no exception:", () => {
     ["evidence above its class", { class: "public", evidence: [card], confidence: 1 }],
     ["evidence below its class", { class: "restricted", evidence: [], confidence: 1 }],
     ["text for a rule", { class: "restricted", evidence: [{ ...card, rule: "Ann, 44" }], confidence: 1 }],
+    [
+      "text for a pointer",
+      { class: "restricted", evidence: [{ ...card, where: "/metadata/Ann" }], confidence: 1 },
+    ],
     ["no pointer", { class: "restricted", evidence: [{ ...card, where: 7 }], confidence: 1 }],
     [
       "more evidence than there can be",
