@@ -25,7 +25,7 @@ export interface Site {
   /** Milligrams of CO2 equivalent a kWh, for each hour of the week. */
   readonly carbon: readonly number[];
   /** 10^-12 of the currency for an hour of work. */
-  readonly hardwarePicoPerHour: number;
+  readonly hardwarePicoPerHour: bigint;
   /** Of its currency; at least one, the earliest first, which holds for all time before it too. */
   readonly rates: readonly RateRow[];
   /** What somebody says that the machines draw, in watts. */
@@ -119,7 +119,7 @@ function picoUsd(site: Site, stretch: Stretch): { readonly energy: bigint; reado
   const pieces = piecesOf(site, stretch);
   const length = BigInt(pieces.reduce((sum, { ms }) => sum + ms, 0));
   const uj = BigInt(stretch.energy.uj) * BigInt(site.pueMicro);
-  const busyUs = BigInt(Math.round(stretch.busyMs * 1000)) * BigInt(site.hardwarePicoPerHour);
+  const busyUs = BigInt(Math.round(stretch.busyMs * 1000)) * site.hardwarePicoPerHour;
   let energy = NOTHING;
   let hardware = NOTHING;
   for (const rate of new Set(pieces.map((piece) => piece.rate))) {
@@ -174,15 +174,13 @@ export interface Hardware {
 }
 
 /** 10^-12 of the currency for an hour of work of all of them: what they lose in value over the hours that they will work. */
-export const hardwareRate = (machines: readonly Hardware[]): number =>
-  Number(
-    machines.reduce(
-      (sum, { priceMicro, residualMicro, lifeYearsMicro, hoursAYearMicro }) =>
-        sum +
-        divideHalfUp(
-          BigInt(priceMicro) * BigInt(1_000_000 - residualMicro) * 1_000_000_000_000n,
-          BigInt(lifeYearsMicro) * BigInt(hoursAYearMicro),
-        ),
-      0n,
-    ),
+export const hardwareRate = (machines: readonly Hardware[]): bigint =>
+  machines.reduce(
+    (sum, { priceMicro, residualMicro, lifeYearsMicro, hoursAYearMicro }) =>
+      sum +
+      divideHalfUp(
+        BigInt(priceMicro) * BigInt(1_000_000 - residualMicro) * 1_000_000_000_000n,
+        BigInt(lifeYearsMicro) * BigInt(hoursAYearMicro),
+      ),
+    0n,
   );

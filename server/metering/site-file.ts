@@ -19,11 +19,12 @@ const hours = {
   from: z.int("must be a whole hour").min(0).max(23),
   to: z.int("must be a whole hour").min(1).max(24),
 };
+const perKwh = decimal(0, 1_000_000, 9);
 const watts = decimal(0, 10_000_000, 3).optional();
 
 const machineSchema = z.strictObject({
   name: z.string().min(1).max(200),
-  price: decimal(0, 1_000_000_000, 2),
+  price: decimal(0, 9_000_000_000, 2),
   life_years: decimal(0.1, 100, 3),
   /** The part of the price that is left in the end. */
   residual: decimal(0, 1, 6).default(0),
@@ -37,10 +38,10 @@ const siteSchema = z.strictObject({
   currency: currency.default("USD"),
   rates: z.array(rateFields).max(10_000).default([]),
   tariff: z.strictObject({
-    per_kwh: decimal(0, 1000, 9),
+    per_kwh: perKwh,
     source,
     hours: z
-      .array(z.strictObject({ ...hours, per_kwh: decimal(0, 1000, 9) }))
+      .array(z.strictObject({ ...hours, per_kwh: perKwh }))
       .max(168)
       .default([]),
   }),
@@ -73,7 +74,7 @@ export const DEFAULT_SITE: Site = {
   tariff: Array.from({ length: HOURS_A_WEEK }, () => 155_000_000),
   pueMicro: 1_000_000,
   carbon: Array.from({ length: HOURS_A_WEEK }, () => 481_000),
-  hardwarePicoPerHour: 0,
+  hardwarePicoPerHour: 0n,
   rates: [DOLLAR],
   power: { idleWatts: undefined, busyWatts: undefined },
 };
@@ -148,10 +149,16 @@ const hardwareOf = (machine: Machine): Hardware => ({
 
 type Crossed = readonly [path: readonly PropertyKey[], message: string];
 
+/** More than anybody pays, and little enough that no line's cost is beyond exact numbers. In dollars. */
+const KWH_USD_MAX = 1000;
+const HARDWARE_HOUR_USD_MAX = 1_000_000;
+
 /** What no single field shows. */
 function* crossProblems(file: SiteFile): Iterable<Crossed> {
-  if (file.currency !== DOLLAR.currency && !file.rates.some((rate) => rate.currency === file.currency))
-    yield [["currency"], `there is no rate of ${file.currency} under rates`];
+  const rates = file.rates.filter((rate) => rate.currency === file.currency);
+  if (file.currency === DOLLAR.currency) yield* dearProblems(file, DOLLAR.nanoPerUsd);
+  else if (rates.length === 0) yield [["currency"], `there is no rate of ${file.currency} under rates`];
+  else yield* dearProblems(file, Math.min(...rates.map((rate) => rate.per_usd)));
   for (const [index, why] of rateProblems(file.rates)) yield [["rates", index], why];
   for (const section of ["tariff", "carbon"] as const) {
     for (const [index, { from, to }] of (file[section]?.hours ?? []).entries()) {
@@ -169,4 +176,16 @@ function* crossProblems(file: SiteFile): Iterable<Crossed> {
   const { idle_watts: idle, busy_watts: busy } = file.power;
   if (idle !== undefined && busy !== undefined && idle > busy)
     yield [["power", "idle_watts"], "must not be more than busy_watts"];
+}
+
+/** `perUsd`: the least that a dollar ever costs, in 10^-9 of the site's currency. */
+function* dearProblems({ tariff, hardware }: SiteFile, perUsd: number): Iterable<Crossed> {
+  const tooDear = `is more than ${KWH_USD_MAX} dollars a kWh`;
+  if (tariff.per_kwh / perUsd > KWH_USD_MAX) yield [["tariff", "per_kwh"], tooDear];
+  for (const [index, { per_kwh: price }] of tariff.hours.entries()) {
+    if (price / perUsd > KWH_USD_MAX) yield [["tariff", "hours", index, "per_kwh"], tooDear];
+  }
+  // 10^-12 of the currency over 10^-9 of it for a dollar.
+  if (Number(hardwareRate(hardware.map(hardwareOf))) / 1000 / perUsd > HARDWARE_HOUR_USD_MAX)
+    yield [["hardware"], `comes to more than ${HARDWARE_HOUR_USD_MAX} dollars for an hour of work`];
 }

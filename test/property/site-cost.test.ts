@@ -37,7 +37,7 @@ const site = fc
       maxLength: HOURS_A_WEEK,
     }),
     pueMicro: fc.integer({ min: 1_000_000, max: 2_000_000 }),
-    hardwarePicoPerHour: fc.integer({ min: 0, max: 5_000_000_000_000 }),
+    hardwarePicoPerHour: fc.bigInt({ min: 0n, max: 5_000_000_000_000n }),
     rates: fc.array(fc.integer({ min: 500_000_000, max: 200_000_000_000 }), { minLength: 1, maxLength: 3 }),
   })
   .map(
@@ -125,7 +125,9 @@ describe("the cost of work in the house", () => {
           dollars += (kwh * (given.tariff[hour] ?? 0)) / perUsd;
           grams += kwh * (given.carbon[hour] ?? 0);
           hardware +=
-            ((line.busyMs / HOUR) * given.hardwarePicoPerHour * ((next - at) / length)) / perUsd / 1e3;
+            ((line.busyMs / HOUR) * Number(given.hardwarePicoPerHour) * ((next - at) / length)) /
+            perUsd /
+            1e3;
           at = next;
         }
         const cost = localCost(given, line);
@@ -186,7 +188,7 @@ test("a hundred thousand lines of 1.5 micro-dollars each come to 15 cents", () =
     tariff: Array.from({ length: HOURS_A_WEEK }, () => 150_000_000),
     pueMicro: 1_000_000,
     carbon: [],
-    hardwarePicoPerHour: 0,
+    hardwarePicoPerHour: 0n,
     rates: [{ id: "USD", currency: "USD", fromMs: 0, nanoPerUsd: 1e9 }],
     power: { idleWatts: undefined, busyWatts: undefined },
   };
@@ -244,7 +246,7 @@ test("hardware costs by the hour what it loses in value over the hours of its li
     hoursAYearMicro: 4_380_000_000,
   };
   // 9000 * 0.9 / (5 * 4380)
-  expect(hardwareRate([machine])).toBe(369_863_013_699);
-  expect(hardwareRate([machine, machine])).toBe(739_726_027_398);
-  expect(hardwareRate([])).toBe(0);
+  expect(hardwareRate([machine])).toBe(369_863_013_699n);
+  expect(hardwareRate([machine, machine])).toBe(739_726_027_398n);
+  expect(hardwareRate([])).toBe(0n);
 });

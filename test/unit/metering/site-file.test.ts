@@ -35,7 +35,7 @@ describe("a site file", () => {
     expect(site).toMatchObject({
       pueMicro: 1_350_000,
       // 9000 * 0.9 / (5 * 4380) + 28000 * 0.8 / (4 * 4383)
-      hardwarePicoPerHour: 369_863_013_699 + 1_277_663_700_662,
+      hardwarePicoPerHour: 369_863_013_699n + 1_277_663_700_662n,
       power: { idleWatts: 180, busyWatts: 900 },
     });
     expect(site.rates.map(({ currency, nanoPerUsd }) => [currency, nanoPerUsd])).toEqual([
@@ -46,7 +46,7 @@ describe("a site file", () => {
   test("needs no more than a zone and a tariff", () => {
     expect(parseSite(SMALL, "site.yaml")).toMatchObject({
       pueMicro: 1_000_000,
-      hardwarePicoPerHour: 0,
+      hardwarePicoPerHour: 0n,
       carbon: DEFAULT_SITE.carbon,
       power: { idleWatts: undefined, busyWatts: undefined },
     });
@@ -85,7 +85,7 @@ describe("a site file", () => {
       .replace("life_years: 4", "life_years: 0");
     expect(refused(bad)).toEqual([
       "site.yaml:6: time_zone: must be a time zone of the IANA database, such as Europe/Berlin",
-      "site.yaml:14: tariff.per_kwh: must be a number from 0 to 1000",
+      "site.yaml:14: tariff.per_kwh: must be a number from 0 to 1000000",
       "site.yaml:17: tariff.hours.0.to: must be a whole hour",
       "site.yaml:18: tariff.hours.1.days.1: must be some of mon, tue, wed, thu, fri, sat, sun",
       "site.yaml:21: pue: must be a number from 1 to 10",
@@ -108,6 +108,17 @@ describe("a site file", () => {
     expect(refused(example.replace("utilisation: 0.5", "utilisation: 0.5, hours_per_year: 1"))).toEqual([
       `site.yaml:32: hardware.1: ${machine}`,
     ]);
+    expect(refused(example.replace("per_usd: 0.86", "per_usd: 0.0001"))).toEqual([
+      "site.yaml:14: tariff.per_kwh: is more than 1000 dollars a kWh",
+      "site.yaml:17: tariff.hours.0.per_kwh: is more than 1000 dollars a kWh",
+      "site.yaml:18: tariff.hours.1.per_kwh: is more than 1000 dollars a kWh",
+    ]);
+    expect(refused(example.replace("hours_per_year: 4380", "hours_per_year: 0.001"))[0]).toContain(
+      "hours_per_year",
+    );
+    expect(
+      refused(example.replace("price: 9000, life_years: 5", "price: 9000000000, life_years: 1")),
+    ).toEqual(["site.yaml:31: hardware: comes to more than 1000000 dollars for an hour of work"]);
     expect(refused(example.replace("idle_watts: 180", "idle_watts: 901"))).toEqual([
       "site.yaml:35: power.idle_watts: must not be more than busy_watts",
     ]);
