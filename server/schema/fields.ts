@@ -83,7 +83,7 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
   functions: "send 'tools' instead",
   function_call: "send 'tool_choice' instead",
   audio: "answers are text only",
-  web_search_options: "the server contacts nobody",
+  web_search_options: "the server searches no web for a request",
   guided_json: "constrained answers are not supported yet by this server",
   guided_regex: "constrained answers are not supported yet by this server",
   guided_choice: "constrained answers are not supported yet by this server",
