@@ -1,6 +1,7 @@
 /** `npm run bench -- WHICH [options]`: comparisons and load tests. Each prints what it did and appends its figures. */
 import { HELP as CLASSIFY_HELP, runClassify } from "./classify.ts";
 import { HELP as COMPILE_HELP, runCompile } from "./compile-run.ts";
+import { HELP as LEDGER_HELP, runLedger } from "./ledger.ts";
 import { HELP as CHUNKING_HELP, runChunking } from "./load/chunking.ts";
 import { HELP as CLOUD_STREAM_HELP, runCloudStream } from "./load/cloud-stream.ts";
 import { HELP as OVERHEAD_HELP, runServeOverhead } from "./load/serve-overhead.ts";
@@ -19,6 +20,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   "cloud-stream": { help: CLOUD_STREAM_HELP, run: runCloudStream },
   compile: { help: COMPILE_HELP, run: runCompile },
   classify: { help: CLASSIFY_HELP, run: runClassify },
+  ledger: { help: LEDGER_HELP, run: runLedger },
   report: { help: REPORT_HELP, run: runReport },
 };
 

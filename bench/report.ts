@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type ClassifyFigure, classifyTable } from "./classify.ts";
 import { type CompileFigure, compileTable } from "./compile-run.ts";
+import { type LedgerFigure, ledgerTables } from "./ledger.ts";
 import { type ChunkingFigure, chunkingTable } from "./load/chunking.ts";
 import { type CloudStreamFigure, cloudStreamTables } from "./load/cloud-stream.ts";
 import { type OverheadFigure, overheadTable } from "./load/serve-overhead.ts";
@@ -76,6 +77,9 @@ function render(folder: string | undefined): string {
     ),
     ...latest<ClassifyFigure>("classify", folder, () => "").map(({ run, figures }) =>
       section("Classifying a request", run, [classifyTable(figures)]),
+    ),
+    ...latest<LedgerFigure>("ledger", folder, () => "").map(({ run, figures }) =>
+      section(`The ledger, ${run.options["lines"]} lines`, run, [...ledgerTables(figures)]),
     ),
   ];
   return sections.length === 0 ? "No results are stored yet." : sections.join("\n\n");

@@ -5,7 +5,14 @@ import type { RunFacts } from "./machine.ts";
 
 const FOLDER = join(import.meta.dirname, "..", "results");
 
-export type BenchName = "peers" | "serve-overhead" | "chunking" | "cloud-stream" | "compile" | "classify";
+export type BenchName =
+  | "peers"
+  | "serve-overhead"
+  | "chunking"
+  | "cloud-stream"
+  | "compile"
+  | "classify"
+  | "ledger";
 
 /** The first line of a run. */
 export interface RunLine extends RunFacts {

@@ -23,11 +23,9 @@ interface Part {
   readonly to: number;
 }
 
-interface SumRow extends Record<(typeof SUMMED)[number], bigint> {
-  readonly name: string | bigint | null;
-  readonly requests: bigint;
-  readonly lines: bigint;
-}
+const COLUMNS = ["requests", "lines", ...SUMMED] as const;
+type Summing = Record<(typeof COLUMNS)[number], bigint>;
+type SumRow = Readonly<Summing> & { readonly name: string | bigint | null };
 
 /** Statements differ by grouping and filters only; more kinds than this are asked by nobody. */
 const STATEMENTS_MAX = 200;
@@ -52,13 +50,16 @@ export class UsageReader {
     this.#db.exec("BEGIN");
     try {
       const horizon = this.horizon();
-      const found = new Map<string | bigint | null, SumRow>();
-      for (const part of partsOf(query, horizon))
-        for (const row of this.#read(query, part)) found.set(row.name, added(found.get(row.name), row));
-      const rows = [...found.values()];
-      const total = sumsOf(rows.reduce<SumRow | undefined>(added, undefined));
-      const groups = query.groupBy === undefined ? [] : rows.map((row) => groupOf(row)).sort(byName);
-      return { total, groups, daysBefore: horizon };
+      const found = new Map<SumRow["name"], Summing>();
+      const total = newSum();
+      for (const row of partsOf(query, horizon).flatMap((part) => this.#read(query, part))) {
+        const group = found.get(row.name) ?? newSum();
+        add(group, row);
+        add(total, row);
+        found.set(row.name, group);
+      }
+      const groups = query.groupBy === undefined ? [] : [...found].map(groupOf).sort(byName);
+      return { total: sumsOf(total), groups, daysBefore: horizon };
     } finally {
       this.#db.exec("ROLLBACK");
     }
@@ -93,19 +94,20 @@ function sqlOf(source: Part["source"], groupBy: Grouping | undefined, filters: r
       : ["sum(requests) AS requests", "sum(lines) AS lines"]),
     ...SUMMED.map((column) => `sum(${column}) AS ${column}`),
   ].join(", ");
+  const inTime = groupBy === "hour" || groupBy === "day";
   const hour = lines ? `at / ${HOUR_MS}` : "bucket";
   const name = nameOf(groupBy, hour);
   const place = lines ? "at >= ? AND at < ?" : `level = ${source} AND bucket >= ? AND bucket < ?`;
+  const wheres = filters.map((filter) => `"${filter}" IS ?`).join(" AND ");
+  const narrowed = wheres === "" ? "" : `AND shared IN (SELECT id FROM shared WHERE ${wheres})`;
   // Sums are first added up by what is shared: few rows are then joined with names.
-  const inner = `SELECT shared, ${groupBy === "hour" || groupBy === "day" ? name : "NULL"} AS time, ${summed}
-    FROM ${lines ? "lines" : "sums"} WHERE ${place} GROUP BY 1, 2`;
+  const inner = `SELECT shared, ${inTime ? name : "NULL"} AS time, ${summed}
+    FROM ${lines ? "lines" : "sums"} WHERE ${place} ${narrowed} GROUP BY ${inTime ? "2" : "1"}`;
   const outer = ["requests", "lines", ...SUMMED]
     .map((column) => `sum(part.${column}) AS ${column}`)
     .join(", ");
-  const wheres = filters.map((filter) => `shared."${filter}" IS ?`).join(" AND ");
-  return `SELECT ${groupBy === "hour" || groupBy === "day" ? "part.time" : name} AS name, ${outer}
-    FROM (${inner}) AS part LEFT JOIN shared ON shared.id = part.shared
-    ${wheres === "" ? "" : `WHERE ${wheres}`} GROUP BY 1`;
+  return `SELECT ${inTime ? "part.time" : name} AS name, ${outer}
+    FROM (${inner}) AS part LEFT JOIN shared ON shared.id = part.shared GROUP BY 1`;
 }
 
 function nameOf(groupBy: Grouping | undefined, hour: string): string {
@@ -144,37 +146,28 @@ function partsOf({ from, to, groupBy, where = {} }: UsageQuery, horizon: number)
 const upTo = (time: number, unit: number): number => Math.ceil(time / unit) * unit;
 const downTo = (time: number, unit: number): number => Math.floor(time / unit) * unit;
 
-function added(before: SumRow | undefined, row: SumRow): SumRow {
-  if (before === undefined) return row;
-  const columns = ["requests", "lines", ...SUMMED] as const;
-  return {
-    name: row.name,
-    ...(Object.fromEntries(columns.map((column) => [column, before[column] + row[column]])) as Omit<
-      SumRow,
-      "name"
-    >),
-  };
+/** Adds `row` to `sum`, which is changed. */
+function add(sum: Summing, row: SumRow): void {
+  for (const column of COLUMNS) sum[column] += row[column];
 }
 
-function sumsOf(row: SumRow | undefined): Sums {
-  const of = (column: (typeof SUMMED)[number]): bigint => row?.[column] ?? 0n;
-  return {
-    requests: Number(row?.requests ?? 0n),
-    lines: Number(row?.lines ?? 0n),
-    promptTokens: Number(of("prompt_tokens")),
-    cachedTokens: Number(of("cached_tokens")),
-    completionTokens: Number(of("completion_tokens")),
-    energyUj: of("energy_uj"),
-    energyLowUj: of("energy_uj") - of("below_uj"),
-    energyHighUj: of("energy_uj") + of("above_uj"),
-    cost: { price: of("cost_price"), energy: of("cost_energy"), hardware: of("cost_hardware") },
-  };
-}
+const newSum = (): Summing => Object.fromEntries(COLUMNS.map((column) => [column, 0n])) as Summing;
 
-function groupOf(row: SumRow): UsageGroup {
-  const { name } = row;
+const sumsOf = (sum: Readonly<Summing>): Sums => ({
+  requests: Number(sum.requests),
+  lines: Number(sum.lines),
+  promptTokens: Number(sum.prompt_tokens),
+  cachedTokens: Number(sum.cached_tokens),
+  completionTokens: Number(sum.completion_tokens),
+  energyUj: sum.energy_uj,
+  energyLowUj: sum.energy_uj - sum.below_uj,
+  energyHighUj: sum.energy_uj + sum.above_uj,
+  cost: { price: sum.cost_price, energy: sum.cost_energy, hardware: sum.cost_hardware },
+});
+
+function groupOf([name, sum]: readonly [SumRow["name"], Summing]): UsageGroup {
   const group = typeof name === "bigint" ? new Date(Number(name) * HOUR_MS).toISOString() : name;
-  return { group: group ?? undefined, ...sumsOf(row) };
+  return { group: group ?? undefined, ...sumsOf(sum) };
 }
 
 const byName = (a: UsageGroup, b: UsageGroup): number =>
