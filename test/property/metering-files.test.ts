@@ -80,7 +80,7 @@ test("a price book that was cut or mistyped anywhere is read or refused, and cou
       taken += 1;
       countsWith(book);
     }),
-    { numRuns: 400 },
+    { numRuns: 250 },
   );
   expect(taken).toBeGreaterThan(10);
 });
@@ -95,7 +95,7 @@ test("a site file that was cut or mistyped anywhere is read or refused, and cost
       taken += 1;
       costs(site);
     }),
-    { numRuns: 400 },
+    { numRuns: 250 },
   );
   expect(taken).toBeGreaterThan(10);
 });
