@@ -22,6 +22,7 @@ const EXPECTED = new Set([
   "HubError",
   "LedgerError",
   "KeyStoreError",
+  "PinsError",
   "PolicyError",
   "ReceiptLogError",
   "WeirError",

@@ -19,6 +19,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openPins, type Pins, PinsError } from "../../../engine/routing/pins.ts";
+import { endingOf } from "../../../server/cli/failure.ts";
 
 // A disk fails where a test says so; otherwise it is the system's own.
 vi.mock("node:fs", { spy: true });
@@ -47,6 +48,14 @@ const reopen = async (tableBytes?: number): Promise<Pins> => {
   for (const pins of opened.splice(0)) await pins.close();
   return open(tableBytes);
 };
+
+function problemOf(work: () => unknown): unknown {
+  try {
+    return work();
+  } catch (error) {
+    return error;
+  }
+}
 
 const system = { role: "system", content: "You are the assistant of a large company." };
 const user = (content: unknown) => ({ role: "user", content });
@@ -335,6 +344,12 @@ describe("the files", () => {
     expect(() => open()).toThrow(PinsError);
     expect(() => open()).toThrow(what);
     expect(() => open()).toThrow(/weir does not start .* Put a copy back; or move its folder aside/);
+    expect(
+      endingOf(
+        problemOf(() => open()),
+        false,
+      ).lines,
+    ).toEqual([expect.stringContaining("Put a copy back")]);
   });
 
   test("are made anew where the very first start broke off", async () => {
@@ -403,7 +418,10 @@ describe("a table that is full", () => {
   /** How many it took. */
   const fillUp = (pins: Pins, until = (): boolean => full.length > 0): number => {
     let count = 0;
-    while (!until()) pins.remember("key-1", nth(count++), "restricted");
+    for (; !until(); count += 1) {
+      if (count > 10_000) throw new Error("it never fills");
+      pins.remember("key-1", nth(count), "restricted");
+    }
     return count;
   };
   const setHead = (name: string, head: Uint8Array): void => {
