@@ -4,7 +4,7 @@ import { leastTime, slowText } from "../support/slow-texts.ts";
 
 const LIMIT_MS = 50;
 /** As many may look slow at first: more are no accident. */
-const SUSPECTS_MAX = 40;
+const SUSPECTS_MAX = 20;
 const AGAIN = 60;
 const PAUSE_MS = 250;
 
