@@ -216,7 +216,7 @@ describe("replay", () => {
     const file = write("new.yaml", `version: 1\nclasses: { public: { zone: cloud } }\nkeys: { ${rules} }\n`);
     expect((await replay(file, "--list")).out).toContain(`would change 1 of 3`);
     expect((await replay(file, "--list")).out).toContain(
-      `${ids[2]}  public cloud serve -> public cloud refuse`,
+      `${ids[2]}  public cloud serve -> public onprem refuse`,
     );
   });
 
