@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import type { Clock } from "../../engine/core/clock.ts";
 import type { ExitCode } from "./failure.ts";
 import type { ExportFlags, VerifyFlags } from "./ledger.ts";
+import type { RepriceFlags } from "./ledger-reprice.ts";
 import { collect, withConfig } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -34,5 +35,17 @@ export function addLedger(
     .option("--out <file>", "where to (default: standard output); it must not be there yet")
     .action(async (flags: ExportFlags) => {
       finish(await (await commands()).exportLedger(flags, ports));
+    });
+  withConfig(ledger.command("reprice"))
+    .description(
+      "Price what clouds answered again, by the price book as it is now: differences become lines.",
+    )
+    .requiredOption("--from <time>", "the first instant, such as 2026-01-01 (UTC)")
+    .requiredOption("--to <time>", "the first instant after it")
+    .option("--prices <file>", "a price book (default: the one that comes with weir)")
+    .option("--json", "as JSON")
+    .action(async (flags: RepriceFlags) => {
+      const { repriceLedger } = await import("./ledger-reprice.ts");
+      finish(await repriceLedger(flags, ports.terminal));
     });
 }

@@ -163,7 +163,8 @@ function fileSink(path: string): { line(text: string): void; close(): void } {
   };
 }
 
-function openLedger(flags: ConfigFlags): { readonly file: string; readonly ledger: SqliteLedger } {
+/** Throws CommandFailure where there is none. */
+export function openLedger(flags: ConfigFlags): { readonly file: string; readonly ledger: SqliteLedger } {
   const { home } = loadConfig({ file: flags.config, flags: flagSettings(flags) });
   const file = join(home, LEDGER_NAME);
   if (!existsSync(file))
@@ -181,7 +182,7 @@ function pointOf(text: string): ChainPoint {
 }
 
 /** A day, or an instant with its zone; without one it is UTC. */
-function timeOf(flag: string, text: string): number {
+export function timeOf(flag: string, text: string): number {
   const form = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2})?)?$/.exec(text);
   const time = Date.parse(form !== null && text.includes("T") && form[1] === undefined ? `${text}Z` : text);
   if (form !== null && Number.isFinite(time) && time >= 0) return time;

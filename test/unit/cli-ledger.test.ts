@@ -1,5 +1,5 @@
 /** `weir ledger verify` and `export`: over a ledger as it was left, as somebody changed it, and while it is written. */
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -114,5 +114,55 @@ describe("export", () => {
     for (const from of ["yesterday", "2026-13-01", "2026-01-01 08:00", "17"])
       expect(await weir("export", "--from", from), from).toMatchObject({ code: 2 });
     expect(await weir("export", "--from", "2026-01-02", "--to", "2026-01-01")).toMatchObject({ code: 2 });
+  });
+});
+
+describe("reprice", () => {
+  const book = (input: string): string => `version: 1
+prices:
+  - { provider: acme, model: big-1, from: 2026-01-01, per_million: { input: ${input}, output: 10 }, source: a test, read: 2026-01-01 }
+`;
+  const settings = `backends:
+  vendor:
+    zone: cloud
+    kind: openai
+    url: https://api.example.com/v1
+    prices: acme
+    models: { large: big-1 }
+`;
+  const cloud = {
+    backend: "vendor",
+    zone: "cloud",
+    energyCost: 0,
+    hardware: 0,
+    promptTokens: 1000,
+    cachedTokens: 0,
+  } as const;
+  const prices = () => join(home, "prices.yaml");
+  const reprice = (...more: string[]) =>
+    weir("reprice", "--from", "2026-02-01", "--to", "2026-03-01", "--prices", prices(), ...more);
+
+  test("writes the difference to the book once, and says which lines it has no price for", async () => {
+    const at = Date.parse("2026-02-10");
+    writeFileSync(join(home, "weir.yaml"), settings);
+    ledger.appendNow([
+      entryWith({ ...cloud, request: "a", model: "large", at, completionTokens: 100, price: 4000 }),
+      entryWith({ ...cloud, request: "b", model: "large", at, completionTokens: 200, price: 4000 }),
+      entryWith({ ...cloud, request: "c", model: "gone", at, price: 5 }),
+      entryWith({ request: "d", at, hardware: 77 }),
+    ]);
+    // 1,000 tokens at 2 dollars a million, and 100 or 200 at 10.
+    writeFileSync(prices(), book("2"));
+    const first = await reprice();
+    expect(first.code).toBe(0);
+    expect(first.out).toMatch(
+      /^lines of clouds that were priced again: 2, by book \S+\n1 correction, -0\.001000 US dollars together$/,
+    );
+    expect(first.err).toContain("lines of clouds that keep their cost: 1.");
+    const again = JSON.parse((await reprice("--json")).out) as object;
+    expect(again).toMatchObject({ priced: 2, unpriced: 1, corrections: 0, difference_microusd: 0 });
+    const february = { from: Date.parse("2026-02-01"), to: Date.parse("2026-03-01") };
+    expect((await ledger.usage(february)).total.cost).toMatchObject({ price: 7005n, hardware: 77n });
+    expect((await ledger.verify()).ok).toBe(true);
   });
 });
