@@ -13,6 +13,11 @@ export interface ClassifyPorts {
   readonly bounds?: WalkBounds;
   /** Narrower ones bound the time: where they are too narrow to tell, `doubt.views` is among the evidence. */
   readonly views?: ViewBounds;
+  /**
+   * What all readings together may cost, in characters, where each text costs some more; without an end by default. Where
+   * it is too little, nothing is told but `doubt.effort`. A thousand take up to 1 ms, and 0.2 ms as a rule.
+   */
+  readonly effortMax?: number;
 }
 
 export interface Classification {
@@ -33,13 +38,51 @@ export function classify(body: unknown, ports: ClassifyPorts): Classification {
     for (const doubt of doubts) votes.add(doubt.rule, "restricted", doubt.where);
     // What is too large to be walked is not worth the time of a scan: its class is known.
     if (!doubts.some(({ rule }) => rule === "doubt.size")) {
-      scanParts(parts, votes, ports.views ?? VIEW_BOUNDS);
+      const effort = new Effort(ports.effortMax ?? Number.POSITIVE_INFINITY);
+      scanParts(parts, votes, { views: ports.views ?? VIEW_BOUNDS, effort });
     }
     askTopics(parts, ports.topics, votes);
-  } catch {
+  } catch (error) {
+    if (error instanceof EffortSpent) return UNFINISHED;
     votes.add("doubt.failure", "restricted", "");
   }
   return votes.result();
+}
+
+/** What one more text costs, however short, in characters. */
+const TEXT_COST = 24;
+
+class EffortSpent extends Error {
+  override readonly name = "EffortSpent";
+}
+
+const UNFINISHED: Classification = {
+  class: "restricted",
+  evidence: [{ rule: "doubt.effort", class: "restricted", where: "" }],
+  confidence: 1,
+};
+
+class Effort {
+  #left: number;
+
+  constructor(characters: number) {
+    this.#left = characters;
+  }
+
+  spend(characters: number): void {
+    this.expect(characters);
+    this.#left -= characters;
+  }
+
+  /** Throws EffortSpent where so much is more than is left. */
+  expect(characters: number): void {
+    if (characters > this.#left) throw new EffortSpent("no effort is left");
+  }
+}
+
+interface Reading {
+  readonly views: ViewBounds;
+  readonly effort: Effort;
 }
 
 /** Evidence beyond this many entries says nothing new. */
@@ -101,23 +144,29 @@ function labelled(body: unknown, votes: Votes): void {
   votes.add("declared.metadata", label as DataClass, "/metadata/data_class");
 }
 
-function scanParts(parts: readonly TextPart[], votes: Votes, bounds: ViewBounds): void {
+function scanParts(parts: readonly TextPart[], votes: Votes, reading: Reading): void {
+  const borders = bordersOf(parts);
+  // What is sure to be too much is not begun: somebody else will do it all.
+  reading.effort.expect(
+    parts.reduce((sum, { label = "", text }) => sum + label.length + text.length, 0) +
+      borders.reduce((sum, { text }) => sum + text.length, TEXT_COST * (borders.length / BORDERS_TOGETHER)),
+  );
   for (const batch of batches(parts)) {
-    const found = scan(batch.map(written).join(APART), bounds);
+    const found = scan(batch.map(written).join(APART), reading);
     if (found.size === 0) continue;
     if (batch.length === 1) {
       record(found, (batch[0] as TextPart).where, votes);
       continue;
     }
     for (const part of batch) {
-      const alone = scan(written(part), bounds);
+      const alone = scan(written(part), reading);
       record(alone, part.where, votes);
       for (const rule of alone.keys()) found.delete(rule);
     }
     // What only several texts together say stands at what contains them.
     record(found, commonPointer(batch.map(({ where }) => where)), votes);
   }
-  scanBorders(parts, votes, bounds);
+  scanBorders(borders, votes, reading);
 }
 
 function record(found: ReadonlyMap<string, DataClass>, where: string, votes: Votes): void {
@@ -130,8 +179,11 @@ const written = ({ label, text }: TextPart): string =>
   label === undefined ? text : text.includes("\n") ? `${label}:\n${text}` : `${label}: ${text}`;
 
 /** Rules that find something in any view of the text, with their classes. */
-function scan(text: string, bounds: ViewBounds): Map<string, DataClass> {
-  const { texts, findings } = viewsOf(text, bounds);
+function scan(text: string, { views, effort }: Reading): Map<string, DataClass> {
+  effort.spend(TEXT_COST + text.length);
+  const { texts, findings } = viewsOf(text, views);
+  // The first of them is the text itself.
+  effort.spend(texts.reduce((sum, view) => sum + view.length, -text.length));
   const found = new Map<string, DataClass>();
   for (const finding of findings) found.set(finding, finding === "blob.opaque" ? "internal" : "restricted");
   for (const view of texts) for (const { rule, class: value } of recognised(view)) found.set(rule, value);
@@ -153,10 +205,15 @@ function* batches(parts: readonly TextPart[]): Generator<readonly TextPart[]> {
   if (batch.length > 0) yield batch;
 }
 
+interface Border {
+  readonly text: string;
+  readonly where: string;
+}
+
 /** What is split over texts: the end of the one before, and of the one before of the same role, with the next one's start. */
-function scanBorders(parts: readonly TextPart[], votes: Votes, bounds: ViewBounds): void {
+function bordersOf(parts: readonly TextPart[]): readonly Border[] {
   const tails = new Map<string, string>();
-  const borders: { readonly text: string; readonly where: string }[] = [];
+  const borders: Border[] = [];
   for (const part of parts) {
     if (part.text === "") continue;
     const carried = new Set([tails.get(""), tails.get(`${part.kind} ${part.role}`)]);
@@ -167,12 +224,16 @@ function scanBorders(parts: readonly TextPart[], votes: Votes, bounds: ViewBound
       tails.set(key, ((tails.get(key) ?? "") + part.text.slice(-CARRIED)).slice(-CARRIED));
     }
   }
+  return borders;
+}
+
+function scanBorders(borders: readonly Border[], votes: Votes, reading: Reading): void {
   for (let first = 0; first < borders.length; first += BORDERS_TOGETHER) {
     const group = borders.slice(first, first + BORDERS_TOGETHER);
-    const together = scan(group.map(({ text }) => text).join(APART), bounds);
+    const together = scan(group.map(({ text }) => text).join(APART), reading);
     if (![...together.keys()].some((rule) => !votes.has(rule))) continue;
     for (const { text, where } of group) {
-      const found = scan(text, bounds);
+      const found = scan(text, reading);
       for (const rule of found.keys()) if (votes.has(rule)) found.delete(rule);
       record(found, where, votes);
     }

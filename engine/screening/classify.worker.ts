@@ -1,6 +1,5 @@
 /** Entry of the screening thread: it holds a topic model and classifies what it is given, one task at a time. */
 import { workerData } from "node:worker_threads";
-import { VIEW_BOUNDS } from "../routing/canonical.ts";
 import type { Classification } from "../routing/classify.ts";
 import { createTopicModel, readTopicModel } from "../routing/topic-model.ts";
 import type { ScreeningTask, ThreadData } from "./protocol.ts";
@@ -10,5 +9,5 @@ const { topicModel } = workerData as ThreadData;
 const topics = createTopicModel(readTopicModel(topicModel));
 
 export default function handle(task: ScreeningTask): Classification {
-  return screen(task, topics, VIEW_BOUNDS);
+  return screen(task, { topics });
 }

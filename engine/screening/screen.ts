@@ -1,17 +1,18 @@
 /** One screening, the same on either thread: a request's body, or the bytes that are about to leave, to a class. */
-import type { ViewBounds } from "../routing/canonical.ts";
-import { type Classification, classify } from "../routing/classify.ts";
-import type { TopicModel } from "../routing/topic.ts";
+import { type Classification, type ClassifyPorts, classify } from "../routing/classify.ts";
 import type { ScreeningTask } from "./protocol.ts";
 
+/** The topic model, and how much may be read. */
+export type Means = Omit<ClassifyPorts, "declared">;
+
 /** Throws for bytes that are not what `JSON.stringify` writes. */
-export function screen(task: ScreeningTask, topics: TopicModel, views: ViewBounds): Classification {
+export function screen(task: ScreeningTask, means: Means): Classification {
   switch (task.kind) {
     case "body":
-      return classify(task.body, { topics, views, declared: task.declared });
+      return classify(task.body, { ...means, declared: task.declared });
     case "bytes":
       // As a parameter that nobody knows: everything in it is read, whatever its shape.
-      return classify({ prompt: "", outgoing: unframed(written(task.bytes)) }, { topics, views });
+      return classify({ prompt: "", outgoing: unframed(written(task.bytes)) }, means);
   }
 }
 

@@ -5,18 +5,18 @@
 import { readFileSync } from "node:fs";
 import type { DataClass } from "../core/data-class.ts";
 import type { Evidence } from "../core/evidence.ts";
-import { VIEW_BOUNDS, type ViewBounds } from "../routing/canonical.ts";
+import { VIEW_BOUNDS } from "../routing/canonical.ts";
 import type { Classification } from "../routing/classify.ts";
-import type { TopicModel } from "../routing/topic.ts";
 import { createTopicModel, readTopicModel } from "../routing/topic-model.ts";
+import { WALK_BOUNDS } from "../routing/walk.ts";
 import { checkedAnswer, type ScreeningTask } from "./protocol.ts";
-import { screen } from "./screen.ts";
+import { type Means, screen } from "./screen.ts";
 import { isTimeout, openThreads, type Threads } from "./threads.ts";
 
 export interface ScreenerOptions {
   /** The model's file: its path, or its bytes. */
   readonly topicModel: string | Uint8Array;
-  /** Bodies up to this size are classified where they are, on the caller's thread, in characters. */
+  /** Bodies up to this size are classified on the caller's thread, in characters, if it does not hold that up for long. */
   readonly inlineCharactersMax: number;
   /** From handing a large body over to its answer, waiting included, in ms; later, it counts as restricted. */
   readonly timeoutMs: number;
@@ -29,7 +29,7 @@ export interface ScreenerOptions {
 /** What went wrong, for logs and counters. None of them holds text of a request. */
 export type ScreeningFault = "topic_model" | "inline" | "queue_full" | "timeout" | "thread" | "answer";
 
-export type ClassifyInline = (task: ScreeningTask, topics: TopicModel, views: ViewBounds) => unknown;
+export type ClassifyInline = (task: ScreeningTask, means: Means) => unknown;
 
 export interface ScreenerPorts {
   /** How a small body is classified; what it gives is checked like a thread's answer. */
@@ -64,18 +64,40 @@ export function createScreener(options: ScreenerOptions, ports: ScreenerPorts = 
 
 /** Each of them takes some 50 microseconds. */
 const INLINE_UNPACK_FAILURES_MAX = 16;
+/** Size alone does not bound the time: thousands of small values make thousands of texts, each read with its neighbours. */
+const INLINE_EFFORT_MAX = 16_000;
+const INLINE_PARTS_MAX = 512;
+/** Ends of the caller's means and not of the body's: it is read again, on a thread. */
+const TOO_MUCH_HERE: ReadonlySet<string> = new Set(["doubt.views", "doubt.effort", "doubt.size"]);
 /** The first large body would wait for code to be read; this one may take its time, in ms. */
 const WARM_TIMEOUT_MS = 30_000;
 const WARMING: ScreeningTask = { kind: "body", body: { prompt: "Good morning." }, declared: [] };
+
+interface ReadModel {
+  /** Of its file. */
+  readonly bytes: Uint8Array;
+  /** It, and how much may be read on the caller's thread. */
+  readonly here: Means;
+}
+
+/** What a small body unpacks to is small too, or is read on a thread: each reading of it can be another text. */
+const meansHere = (topics: Means["topics"], charactersMax: number): Means => ({
+  topics,
+  bounds: { ...WALK_BOUNDS, partsMax: INLINE_PARTS_MAX },
+  views: {
+    ...VIEW_BOUNDS,
+    addedMax: Math.min(VIEW_BOUNDS.addedMax, charactersMax >> 1),
+    unpackFailuresMax: INLINE_UNPACK_FAILURES_MAX,
+  },
+  effortMax: INLINE_EFFORT_MAX,
+});
 
 class HouseScreener implements Screener {
   readonly #options: ScreenerOptions;
   readonly #inline: ClassifyInline;
   readonly #onFault: (fault: ScreeningFault) => void;
-  /** What a small body unpacks to is small too, or is read on a thread: each reading of it can be another text. */
-  readonly #views: ViewBounds;
   readonly #worker: URL | undefined;
-  readonly #model: { readonly bytes: Uint8Array; readonly topics: TopicModel } | undefined;
+  readonly #model: ReadModel | undefined;
   #threads: Threads | undefined;
   #closed = false;
 
@@ -84,9 +106,7 @@ class HouseScreener implements Screener {
     this.#inline = ports.classifyInline ?? screen;
     this.#onFault = ports.onFault ?? (() => undefined);
     this.#worker = ports.worker;
-    const addedMax = Math.min(VIEW_BOUNDS.addedMax, options.inlineCharactersMax >> 1);
-    this.#views = { ...VIEW_BOUNDS, addedMax, unpackFailuresMax: INLINE_UNPACK_FAILURES_MAX };
-    this.#model = this.#read(options.topicModel);
+    this.#model = this.#read(options);
   }
 
   async classify(body: unknown, declared: readonly Evidence[], size: number): Promise<Classification> {
@@ -113,16 +133,16 @@ class HouseScreener implements Screener {
     // Written so that a size that is no number goes to the thread.
     const small = size <= this.#options.inlineCharactersMax;
     return (
-      (small ? this.#here(task, this.#model.topics) : undefined) ??
+      (small ? this.#here(task, this.#model.here) : undefined) ??
       (await this.#onThread(task, this.#options.timeoutMs))
     );
   }
 
-  /** Undefined where the body unpacks to more than may be read here: a few bytes can stand for a book. */
-  #here(task: ScreeningTask, topics: TopicModel): Classification | undefined {
+  /** Undefined where there is more to read than may be read here: a few bytes can stand for a book. */
+  #here(task: ScreeningTask, means: Means): Classification | undefined {
     try {
-      const answer = this.#checked(this.#inline(task, topics, this.#views), task);
-      return answer.evidence.some(({ rule }) => rule === "doubt.views") ? undefined : answer;
+      const answer = this.#checked(this.#inline(task, means), task);
+      return answer.evidence.some(({ rule }) => TOO_MUCH_HERE.has(rule)) ? undefined : answer;
     } catch {
       return this.#failed("inline");
     }
@@ -152,10 +172,11 @@ class HouseScreener implements Screener {
     return SCREENING_FAILED;
   }
 
-  #read(file: string | Uint8Array): { readonly bytes: Uint8Array; readonly topics: TopicModel } | undefined {
+  #read({ topicModel: file, inlineCharactersMax }: ScreenerOptions): ReadModel | undefined {
     try {
       const bytes = typeof file === "string" ? readFileSync(file) : file;
-      return { bytes, topics: createTopicModel(readTopicModel(bytes)) };
+      const topics = createTopicModel(readTopicModel(bytes));
+      return { bytes, here: meansHere(topics, inlineCharactersMax) };
     } catch {
       this.#onFault("topic_model");
       return undefined;

@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Zone } from "../../engine/core/policy.ts";
-import { VIEW_BOUNDS } from "../../engine/routing/canonical.ts";
 import { classify } from "../../engine/routing/classify.ts";
 import type { BackendFacts } from "../../engine/routing/decide.ts";
 import { LOCAL, type NamedBackend } from "../../engine/routing/model-names.ts";
@@ -31,7 +30,7 @@ export function trialPorts(config: Config): TrialPorts {
   return {
     classify: async (body, declared) => classify(body, { topics, declared }),
     isReleasable: (requests) =>
-      isReleasable(requests, (bytes) => screen({ kind: "bytes", bytes }, topics, VIEW_BOUNDS).class),
+      isReleasable(requests, (bytes) => screen({ kind: "bytes", bytes }, { topics }).class),
     draft: drafter(config.server),
     backends: configured(config),
     local: { autoModel: autoModel(config, installed), isInstalled: (model) => installed.includes(model) },

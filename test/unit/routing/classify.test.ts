@@ -153,6 +153,33 @@ describe("doubt is restricted", () => {
   });
 });
 
+describe("where the effort is bounded", () => {
+  const least = (body: unknown): number => {
+    const full = classify(body, calm);
+    for (let effortMax = 0; ; effortMax += 10) {
+      const answer = classify(body, { ...calm, effortMax });
+      if (answer.evidence[0]?.rule !== "doubt.effort") {
+        expect(answer).toEqual(full);
+        return effortMax;
+      }
+      expect(answer).toMatchObject({ class: "restricted", evidence: [{ rule: "doubt.effort", where: "" }] });
+    }
+  };
+
+  test("all is told, or that it was too little", () => {
+    expect(least(ask("What is the capital of France?"))).toBeLessThan(200);
+  });
+
+  test("short texts cost what is read with them", () => {
+    const many = least({
+      prompt: "write to li.na@firma.cn",
+      p: Array.from({ length: 40 }, (_, index) => index),
+    });
+    expect(many).toBeGreaterThan(2000);
+    expect(least(ask("call 138001", "38000 now"))).toBeGreaterThan(least(ask("call 13800138000 now")));
+  });
+});
+
 test("numbers and the model's name have no topic: the topic model is not asked about them", () => {
   const read: string[] = [];
   const topics: TopicModel = {

@@ -67,10 +67,42 @@ describe("a body", () => {
     expect(prompt.length).toBeLessThan(1000);
     expect(found.evidence.map(({ rule }) => rule)).toEqual(["id.card", "blob.opaque"]);
     const sizes: number[] = [];
-    const inlineOnly = screenerOf({}, { classifyInline: (_, __, views) => void sizes.push(views.addedMax) });
+    const inlineOnly = screenerOf(
+      {},
+      { classifyInline: (_, { views }) => void sizes.push(views?.addedMax ?? 0) },
+    );
     await inlineOnly.classify(PLAIN, [], 10);
     expect(sizes).toEqual([500]);
     expect(VIEW_BOUNDS.addedMax).toBeGreaterThan(1000);
+  });
+
+  const numbers = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index);
+  const mail = { role: "user", content: "Write to li.na@firma.cn" };
+  test.each<[string, unknown]>([
+    ["thousands of digits", { messages: [mail], p: numbers(7000).map((value) => value % 10) }],
+    ["a long name over many values", { messages: [mail], ["n ".repeat(2000)]: numbers(250) }],
+    ["JSON in strings", { messages: [mail], p: JSON.stringify({ a: JSON.stringify(numbers(2500)) }) }],
+    [
+      "many parts",
+      { messages: [{ ...mail, content: Array(280).fill({ type: "text", text: mail.content }) }] },
+    ],
+  ])("of 16 kB with %s holds the caller's thread for less than 50 ms", async (_, body) => {
+    const size = JSON.stringify(body).length;
+    expect(size).toBeLessThanOrEqual(16_384);
+    const screener = screenerOf({ inlineCharactersMax: 16_384 });
+    const topics = createTopicModel(readTopicModel(readFileSync(MODEL)));
+    const expected = classify(body, { topics });
+    let held = Number.POSITIVE_INFINITY;
+    for (let attempt = 0; attempt < 3 && held >= 50; attempt += 1) {
+      // Processor time of what runs before the first wait, which is all that this thread does before the answer.
+      const start = process.threadCpuUsage();
+      const answer = screener.classify(body, [], size);
+      const { user, system } = process.threadCpuUsage(start);
+      held = Math.min(held, (user + system) / 1000);
+      expect(await answer).toEqual(expected);
+    }
+    expect(held).toBeLessThan(50);
+    expect(faults).toEqual([]);
   });
 
   test("of a megabyte holds the caller's thread for less than 10 ms", async () => {
