@@ -40,7 +40,7 @@ export function entryWith(words: Words = {}): LedgerEntry {
 }
 
 /** The form of weir's own ids; of each seed and place another. */
-export function ownId(chance: Chance): string {
+function ownId(chance: Chance): string {
   const hex = Array.from({ length: 32 }, () => chance.between(0, 15).toString(16)).join("");
   return `req-${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }

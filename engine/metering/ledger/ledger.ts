@@ -162,7 +162,7 @@ export class LedgerError extends Error {
 
 export const HOUR_MS = 3_600_000;
 export const DAY_MS = 24 * HOUR_MS;
-export const REQUEST_ID_MAX = 128;
+const REQUEST_ID_MAX = 128;
 const NAME_MAX = 256;
 
 /** Throws RangeError, which names the field and no value, for what would make sums wrong. */

@@ -65,11 +65,20 @@ export class LineWriter {
   writeWithin(lines: readonly NewLine[]): readonly Appended[] {
     const sums = new Map<string, number[]>();
     const results = lines.map((line) => this.#writeOne(line, sums));
-    for (const [place, values] of sums) {
-      const [level, bucket, shared] = place.split(" ").map(Number) as [number, number, number];
-      this.#statements.addSums.run(level, bucket, shared, ...values);
-    }
+    this.#addSums([...sums]);
     return results;
+  }
+
+  /** A line alone makes three sums, which go in one statement; of many lines together they are fewer. */
+  #addSums(sums: readonly (readonly [string, readonly number[]])[]): void {
+    const valuesOf = ([place, values]: readonly [string, readonly number[]]): readonly number[] => [
+      ...place.split(" ", 3).map(Number),
+      ...values,
+    ];
+    const threes = sums.length - (sums.length % 3);
+    for (let at = 0; at < threes; at += 3)
+      this.#statements.addThreeSums.run(...sums.slice(at, at + 3).flatMap(valuesOf));
+    for (const sum of sums.slice(threes)) this.#statements.addSums.run(...valuesOf(sum));
   }
 
   #writeOne({ entry, corrects }: NewLine, sums: Map<string, number[]>): Appended {
@@ -176,6 +185,10 @@ function flagsOf({ outcome, estimated }: LedgerEntry, counted: boolean): number 
 function prepare(db: DatabaseSync) {
   const marks = (count: number): string => Array.from({ length: count }, () => "?").join(", ");
   const add = COLUMNS.map((column) => `${column} = ${column} + excluded.${column}`).join(", ");
+  const addSums = (rows: number): string =>
+    `INSERT INTO sums (level, bucket, shared, ${COLUMNS.join(", ")}) ` +
+    `VALUES ${Array.from({ length: rows }, () => `(${marks(3 + COLUMNS.length)})`).join(", ")} ` +
+    `ON CONFLICT DO UPDATE SET ${add}`;
   const identity = "request = ? AND choice = ? AND attempt = ? AND kind = ?";
   return {
     begin: db.prepare("BEGIN IMMEDIATE"),
@@ -191,10 +204,8 @@ function prepare(db: DatabaseSync) {
       `INSERT INTO lines (seq, request, choice, attempt, kind, at, shared, priced, person, flags, ${SUMMED.join(", ")}, ` +
         `queue_us, prefill_us, decode_us, corrects, digest, hash) VALUES (${marks(25)})`,
     ),
-    addSums: db.prepare(
-      `INSERT INTO sums (level, bucket, shared, ${COLUMNS.join(", ")}) VALUES (${marks(3 + COLUMNS.length)}) ` +
-        `ON CONFLICT DO UPDATE SET ${add}`,
-    ),
+    addSums: db.prepare(addSums(1)),
+    addThreeSums: db.prepare(addSums(3)),
     addShared: db.prepare(
       `INSERT OR IGNORE INTO shared (identity, line, zone, backend, model, class, team, "key", agent, tier) VALUES (${marks(10)})`,
     ),
