@@ -9,6 +9,7 @@ import { anthropic } from "../engine/cloud/providers/anthropic.ts";
 import { gemini } from "../engine/cloud/providers/gemini.ts";
 import { openAiCompatible } from "../engine/cloud/providers/openai-compatible.ts";
 import type { Provider } from "../engine/cloud/providers/provider.ts";
+import type { RecentTimesOptions } from "../engine/cloud/recent-times.ts";
 import {
   createRemoteGenerator,
   type RemoteOptions,
@@ -32,6 +33,8 @@ export interface BackendPorts {
   readonly scan: EgressPorts["scan"];
   /** A host's addresses; the system's own resolver where absent. */
   readonly resolve?: EgressPorts["resolve"];
+  /** Of how many answers it is told what late means, where a second request is sent then; the usual ones where absent. */
+  readonly hedgeSamples?: RecentTimesOptions;
 }
 
 export interface Backends {
@@ -81,7 +84,10 @@ export function openBackends(config: Config, ports: BackendPorts): Backends {
   for (const [name, settings] of entries) {
     const remote = createRemoteGenerator(remoteOptions(name, settings, config), remotePorts);
     const generator = settings.hedge
-      ? createHedge(remote, remote, HEDGE_SAMPLES, { clock: ports.clock, pause: waiting })
+      ? createHedge(remote, remote, ports.hedgeSamples ?? HEDGE_SAMPLES, {
+          clock: ports.clock,
+          pause: waiting,
+        })
       : remote;
     generators.set(name, generator);
     bodies.set(name, remote.bodyOf);

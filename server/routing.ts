@@ -35,7 +35,7 @@ export interface RoutingLog {
   error(fields: object, message: string): void;
 }
 
-export interface RoutingPorts extends Pick<BackendPorts, "clock" | "chance" | "resolve"> {
+export interface RoutingPorts extends Pick<BackendPorts, "clock" | "chance" | "resolve" | "hedgeSamples"> {
   readonly log: RoutingLog;
   /** The engine of this process. */
   readonly local: RouterPorts["local"] & { readonly generator: RoutedBackend };

@@ -1,28 +1,44 @@
 /**
- * One run of the router under faults: private requests of many shapes while the classifier, the policy, the house or the
- * cloud misbehave. Whatever happens, the canary of the run must not be among what the recording cloud received.
+ * One run of the router under faults: private and internal requests of many shapes while the classifier, the policy, the
+ * house, the disk or the cloud misbehave. Whatever happens, no canary of the run may be among what the recording cloud
+ * received, be it that the request stays or that its canary is replaced.
  */
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { WeirError } from "../../engine/core/errors.ts";
 import { uniform } from "../../engine/core/random.ts";
 import { createMetrics } from "../../engine/metering/metrics.ts";
+import { closedName } from "../../engine/receipts/chain-files.ts";
+import { ReceiptLog } from "../../engine/receipts/receipt-log.ts";
 import type { RoutingPorts } from "../../server/routing.ts";
+import { spellingsOf } from "./canary.ts";
 import type { CloudDouble, DoubleTurn } from "./cloud-double/cloud-double.ts";
+import { decisionWith } from "./decisions.ts";
+import { INTERNAL_SHAPES, INTERNAL_TEXTS, SHAPES, TEXTS } from "./fault-requests.ts";
 import { doubleBackend, type RoutedServer, startRoutedServer } from "./routed-server.ts";
 
 export interface FaultReport {
   readonly seed: number;
   readonly faults: readonly string[];
-  /** Canaries at the cloud, of private requests: none is right. */
+  /** Canaries at the cloud, in any spelling: none is right. */
   readonly leaked: boolean;
   /** Answers to private requests that came from the cloud or do not say where from. */
   readonly astray: readonly string[];
   /** Public requests that the cloud answered, so that a run without a way out proves nothing by its silence. */
   readonly publicServed: number;
+  /** Internal requests that reached the cloud, with placeholders for what must stay. */
+  readonly replaced: number;
+  /** Requests that the cloud was sent twice because its answer was late. */
+  readonly hedged: number;
+  /** The breaker let a trial through, and its request was served by the cloud. */
+  readonly triedAgain: boolean;
+  /** Requests that were refused because they could not be put on record. */
+  readonly unrecorded: number;
 }
 
 type Chance = (label: number) => number;
@@ -35,6 +51,12 @@ interface Fault {
   readonly deadBackend?: boolean;
   /** Written over policy.yaml, and reloaded, while requests run. */
   readonly policy?: string;
+  /** What is late is asked twice. */
+  readonly hedges?: boolean;
+  /** One failure opens the cloud's breaker, and a trial is due when the requests come. */
+  readonly opensBreaker?: boolean;
+  /** The file of receipts cannot be changed for another when it is full, which it is. */
+  readonly diskFails?: boolean;
 }
 
 const thread = (name: string): RoutingPorts["screening"] => ({
@@ -89,6 +111,13 @@ const FAULTS: readonly Fault[] = [
     name: "the cloud lies about usage",
     turns: [{ kind: "answer", texts: ["x"], usage: { prompt_tokens: -1 } }],
   },
+  {
+    name: "the cloud is late and asked twice",
+    hedges: true,
+    turns: [{ kind: "silence" }],
+  },
+  { name: "the cloud is on trial", opensBreaker: true },
+  { name: "the disk of the receipts fails", diskFails: true },
 ];
 
 /** One for all runs: process metrics go on for as long as the process, and hold on to what they were made with. */
@@ -101,78 +130,6 @@ const metrics = createMetrics(
   },
   { version: "0.0.0" },
 );
-
-/** Private in several ways; the canary is a part that has to stay, whatever rule speaks. */
-const TEXTS: readonly ((canary: string) => string)[] = [
-  (canary) =>
-    `Employee ${canary}, resident id 11010519491231002X, was dismissed for misconduct after two written warnings.`,
-  (canary) => `Write to ${canary}@firma.example about her salary of 18,000 yuan a month.`,
-  (canary) => `请总结：员工${canary}，身份证号11010519491231002X，月薪18000元，本月绩效为C。`,
-  (canary) =>
-    `10:01 Anna: did you see what ${canary} wrote?\n10:02 Ben: yes, keep it between us\n10:03 Anna: sure`,
-  (canary) => `aws_secret_access_key = ${canary}wJalrXUtnFEMI/K7MDENG/bPxRfiCYz93kd`,
-  (canary) => `Ｃａｒｄ ４１１１ １１１１ １１１１ １１１１ belongs to ${canary}`,
-];
-
-/** Where in a body the text stands. */
-const SHAPES: readonly ((text: string) => {
-  readonly path: string;
-  readonly body: Record<string, unknown>;
-})[] = [
-  (text) => chat([{ role: "user", content: text }]),
-  (text) =>
-    chat([
-      { role: "system", content: text },
-      { role: "user", content: "Summarise it." },
-    ]),
-  (text) =>
-    chat([
-      {
-        role: "user",
-        content: [
-          { type: "text", text: "Read this." },
-          { type: "text", text },
-        ],
-      },
-    ]),
-  (text) =>
-    chat([
-      { role: "user", content: "Go on." },
-      {
-        role: "assistant",
-        content: null,
-        tool_calls: [
-          {
-            id: "c",
-            type: "function",
-            function: { name: "f", arguments: JSON.stringify({ note: JSON.stringify({ text }) }) },
-          },
-        ],
-      },
-      { role: "tool", tool_call_id: "c", content: "done" },
-    ]),
-  (text) =>
-    chat([
-      { role: "user", content: "Go on." },
-      { role: "tool", tool_call_id: "c", content: text },
-    ]),
-  (text) => chat([{ role: "user", content: "Go on." }], { metadata: { note: text } }),
-  (text) => chat([{ role: "user", content: "Go on." }], { hint: { deeper: [text] } }),
-  (text) =>
-    chat([{ role: "user", content: "Go on." }], {
-      tools: [
-        { type: "function", function: { name: "f", description: text, parameters: { type: "object" } } },
-      ],
-    }),
-  (text) => ({ path: "/v1/completions", body: { prompt: text } }),
-  (text) => ({ path: "/v1/completions", body: { prompt: ["What is a river?", text] } }),
-  (text) => ({ path: "/v1/completions", body: { prompt: Buffer.from(text).toString("base64") } }),
-];
-
-const chat = (messages: readonly object[], more: object = {}) => ({
-  path: "/v1/chat/completions",
-  body: { messages, ...more },
-});
 
 const pick = <T>(list: readonly T[], share: number): T => list[Math.floor(share * list.length)] as T;
 
@@ -187,61 +144,107 @@ export async function openDeadEnd(): Promise<{ readonly port: number; close(): v
   return { port: (server.address() as AddressInfo).port, close: () => void server.close() };
 }
 
+/** Each fault comes in turn, half of the times with another one. */
 export async function faultRun(seed: number, double: CloudDouble, deadPort: number): Promise<FaultReport> {
   const chance: Chance = (label) => uniform(seed, label);
-  const faults = [
-    ...new Set([pick(FAULTS, chance(1)), ...(chance(2) < 0.5 ? [pick(FAULTS, chance(3))] : [])]),
-  ];
+  const first = FAULTS[seed % FAULTS.length] as Fault;
+  const faults = [...new Set([first, ...(chance(2) < 0.5 ? [pick(FAULTS, chance(3))] : [])])];
   await double.reset();
-  const house: RoutingPorts["local"]["generator"] = {
+  const screening = faults.find((fault) => fault.screening !== undefined)?.screening;
+  const home = mkdtempSync(join(tmpdir(), "weir-faults-"));
+  try {
+    if (has(faults, "diskFails")) await fillReceipts(home);
+    await using place = await startRoutedServer({
+      home,
+      settings: { receipts: { file_bytes_max: RECEIPT_BYTES_MAX } },
+      backends: backendsOf(faults, double.port, deadPort),
+      ports: { metrics },
+      policy: {
+        version: 1,
+        explicit_cloud: chance(5) < 0.5 ? "refuse" : "reroute",
+        classes: { public: { zone: "cloud" }, internal: { zone: "cloud", pseudonymise: true } },
+      },
+      routing: {
+        // One answer tells what is late.
+        hedgeSamples: { samplesMin: 1, samplesMax: 10 },
+        ...(screening === undefined ? {} : { screening }),
+        ...(has(faults, "houseFails") ? { local: DEAD_HOUSE } : {}),
+      },
+    });
+    await prepare(place, faults, double);
+    return { seed, faults: faults.map(({ name }) => name), ...(await askAll(place, faults, double, chance)) };
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
+}
+
+const has = (faults: readonly Fault[], key: keyof Fault): boolean =>
+  faults.some((fault) => fault[key] === true);
+
+const DEAD_HOUSE: RoutingPorts["local"] = {
+  autoModel: () => "small",
+  isInstalled: (name) => name === "small",
+  isUp: () => true,
+  generator: {
     name: "local",
     zone: "onprem",
     // biome-ignore lint/correctness/useYield: it fails before it says anything
     async *generate() {
       throw new WeirError("backend_failed", "the house is dead");
     },
+  },
+};
+
+function backendsOf(faults: readonly Fault[], port: number, deadPort: number): Record<string, object> {
+  // One failure opens its breaker, so that what comes next meets one that is shut or on trial.
+  const dead = { zone: "onprem", models: ["big"], headers_timeout_ms: 60, attempts_max: 1 };
+  const shut = { breaker_failures_max: 1, breaker_open_ms: BREAKER_OPEN_MS };
+  return {
+    ...(has(faults, "deadBackend") ? { vllm: doubleBackend(deadPort, { ...dead, ...shut }) } : {}),
+    double: doubleBackend(port, {
+      // Long enough for a second request to be the one that is answered.
+      headers_timeout_ms: has(faults, "hedges") ? 1500 : 80,
+      idle_timeout_ms: 80,
+      hedge: has(faults, "hedges"),
+      ...(has(faults, "opensBreaker") ? { ...shut, attempts_max: 1 } : {}),
+    }),
   };
-  const isDead = faults.some(({ houseFails }) => houseFails === true);
-  const screening = faults.find((fault) => fault.screening !== undefined)?.screening;
-  await using place = await startRoutedServer({
-    backends: {
-      ...(faults.some(({ deadBackend }) => deadBackend === true)
-        ? {
-            vllm: doubleBackend(deadPort, {
-              zone: "onprem",
-              models: ["big"],
-              headers_timeout_ms: 60,
-              attempts_max: 1,
-            }),
-          }
-        : {}),
-      double: doubleBackend(double.port, {
-        headers_timeout_ms: 80,
-        idle_timeout_ms: 80,
-        hedge: chance(4) < 0.3,
-      }),
-    },
-    ports: { metrics },
-    policy: {
-      version: 1,
-      explicit_cloud: chance(5) < 0.5 ? "refuse" : "reroute",
-      classes: { public: { zone: "cloud" } },
-    },
-    routing: {
-      ...(screening === undefined ? {} : { screening }),
-      ...(isDead
-        ? {
-            local: {
-              autoModel: () => "small",
-              isInstalled: (name) => name === "small",
-              isUp: () => true,
-              generator: house,
-            },
-          }
-        : {}),
-    },
+}
+
+const BREAKER_OPEN_MS = 10;
+/** The least that the configuration allows. */
+const RECEIPT_BYTES_MAX = 65_536;
+
+/** Receipts up to the file's size, and something in the way of the name that it is to have when it is full. */
+async function fillReceipts(home: string): Promise<void> {
+  const folder = join(home, "receipts");
+  const log = new ReceiptLog({
+    folder,
+    fileBytesMax: 2 * RECEIPT_BYTES_MAX,
+    now: () => "2026-11-23T00:00:00.000Z",
   });
-  return { seed, faults: faults.map(({ name }) => name), ...(await askAll(place, faults, double, chance)) };
+  let last = log.append(decisionWith({}));
+  while (statSync(join(folder, "receipts.jsonl")).size < RECEIPT_BYTES_MAX)
+    last = log.append(decisionWith({}));
+  await log.close();
+  mkdirSync(join(folder, closedName(last.seq + 1)));
+}
+
+const PUBLIC_QUESTION = { messages: [{ role: "user", content: "What is the capital of Norway?" }] };
+
+/** Whatever has to have happened before: an answer in time, a breaker that opened and may be tried. */
+async function prepare(place: RoutedServer, faults: readonly Fault[], double: CloudDouble): Promise<void> {
+  if (has(faults, "hedges")) await sent(place, "/v1/chat/completions", PUBLIC_QUESTION, 1);
+  if (!has(faults, "opensBreaker")) return;
+  await double.script({ kind: "status", status: 500 });
+  await sent(place, "/v1/chat/completions", PUBLIC_QUESTION, 1);
+  await sleep(BREAKER_OPEN_MS);
+}
+
+interface Asked {
+  readonly canary: string;
+  readonly internal: boolean;
+  readonly answer: Promise<Sent>;
 }
 
 async function askAll(
@@ -250,43 +253,58 @@ async function askAll(
   double: CloudDouble,
   chance: Chance,
 ): Promise<Omit<FaultReport, "seed" | "faults">> {
+  const before = (await double.record()).requests.length;
   const turns = faults.flatMap((fault) => fault.turns ?? []);
   if (turns.length > 0) await double.script(...turns);
-  const canaries: string[] = [];
-  const asked: Promise<Sent>[] = [];
-  for (let index = 0; index < 4; index += 1) {
-    const at = 10 + index * 10;
-    // Letters alone: a canary must not be what a rule finds.
-    const canary = `Zq${[...`${chance(at)}`.slice(2, 12)].map((digit) => "abcdefghij"[Number(digit)]).join("")}`;
-    const { path, body } = pick(SHAPES, chance(at + 1))(pick(TEXTS, chance(at + 2))(canary));
-    const model = pick([undefined, "auto", "double/large", "small"], chance(at + 3));
-    canaries.push(canary);
-    asked.push(
-      sent(
-        place,
-        path,
-        { ...body, ...(model === undefined ? {} : { model }), stream: chance(at + 4) < 0.5 },
-        chance(at + 5),
-      ),
-    );
+  const asked: Asked[] = [];
+  for (let index = 0; index < 5; index += 1) {
+    asked.push(askOne(place, chance, 10 + index * 10));
     if (index === 1) breakPolicy(place, faults);
   }
-  const open = sent(
-    place,
-    "/v1/chat/completions",
-    { messages: [{ role: "user", content: "What is the capital of Norway?" }] },
-    1,
-  );
-  const [last, ...answers] = await Promise.all([open, ...asked]);
-  const record = JSON.stringify(await double.record());
-  const spelled = canaries.flatMap((canary) => [canary, Buffer.from(canary).toString("base64").slice(0, 12)]);
+  const [last, ...answers] = await Promise.all([
+    sent(place, "/v1/chat/completions", PUBLIC_QUESTION, 1),
+    ...asked.map(({ answer }) => answer),
+  ]);
+  const { requests } = await double.record();
+  const record = JSON.stringify(requests);
+  const bodies = requests.slice(before).map(({ body }) => body);
   return {
-    leaked: spelled.some((canary) => record.includes(canary)),
-    astray: answers.flatMap(({ zone, status }) =>
-      zone === "onprem" || status === 0 ? [] : [`${status} ${zone}`],
+    leaked: asked.some(({ canary }) => spellingsOf(canary).some((spelling) => record.includes(spelling))),
+    astray: answers.flatMap((answer, index) =>
+      isRight(answer, asked[index]?.internal === true, has(faults, "diskFails"))
+        ? []
+        : [`${answer.status} ${answer.zone}`],
     ),
     publicServed: last.zone === "cloud" && last.status === 200 ? 1 : 0,
+    replaced: bodies.filter((body) => /\[INBOX-[A-Z]+\]/.test(body)).length,
+    hedged: has(faults, "hedges") && faults.length === 1 ? bodies.length - new Set(bodies).size : 0,
+    triedAgain: has(faults, "opensBreaker") && before === 1 && bodies.length > 0,
+    unrecorded: has(faults, "diskFails") ? answers.filter(({ zone }) => zone === null).length : 0,
   };
+}
+
+/** Private: here, or gone before it was told. Internal: also in the cloud. Without a record nothing is served at all. */
+function isRight({ status, zone }: Sent, internal: boolean, unrecorded: boolean): boolean {
+  if (status === 0 || zone === "onprem") return true;
+  if (zone === "cloud") return internal;
+  return unrecorded && status >= 500;
+}
+
+function askOne(place: RoutedServer, chance: Chance, at: number): Asked {
+  // Letters alone: a canary must not be what a rule finds.
+  const canary = `Zq${[...`${chance(at)}`.slice(2, 12)].map((digit) => "abcdefghij"[Number(digit)]).join("")}`;
+  const internal = chance(at + 7) < 0.3;
+  const text = pick(internal ? INTERNAL_TEXTS : TEXTS, chance(at + 2))(canary);
+  const { path, body } = pick(internal ? INTERNAL_SHAPES : SHAPES, chance(at + 1))(text);
+  const model = pick([undefined, "auto", "double/large", "small"], chance(at + 3));
+  const choices = chance(at + 6) < 0.3 ? { n: 2 } : {};
+  const whole = {
+    ...body,
+    ...choices,
+    ...(model === undefined ? {} : { model }),
+    stream: chance(at + 4) < 0.5,
+  };
+  return { canary, internal, answer: sent(place, path, whole, chance(at + 5)) };
 }
 
 function breakPolicy(place: RoutedServer, faults: readonly Fault[]): void {
