@@ -98,6 +98,8 @@ function variants({ name }: Family): number {
 const SMALL_EVERY = 4;
 /** A letter that is missed is worse than a public text that stays in the house. */
 const PRIVATE_WEIGHT = 2.6;
+/** Of English greetings: letters begin with them too, and each letter counts more than once. */
+const SHORT_WEIGHT = 3;
 /** Dialogues and logs made of each family of turns. */
 const CONVERSATIONS = 40;
 
@@ -105,14 +107,18 @@ const TEMPLATE_FILES: readonly (readonly [string, Topic, string])[] = [
   ["hr-en", "hr", "first"],
   ["hr-spoken-en", "hr", "first"],
   ["hr-zh", "hr", "zhname"],
+  ["hr-short-zh", "hr", "zhname"],
   ["private-en", "private", "first"],
   ["private-people-en", "private", "first"],
   ["private-zh", "private", "zhname"],
+  ["private-short", "private", "first"],
   ["chat", "chat-log", "first"],
   ["public-en", "public", "first"],
   ["public-world-en", "public", "first"],
   ["public-zh", "public", "zhname"],
   ["public-world-zh", "public", "zhname"],
+  ["public-short-en", "public", "first"],
+  ["public-short-zh", "public", "zhname"],
 ];
 
 /** Templates in two sets by family, so that one can be held out; and sentences written apart. */
@@ -125,7 +131,7 @@ function selfMade(): readonly DataSet[] {
       const draws = new Draws(hash(`${file} ${index}`));
       const add = (texts: readonly string[]): void => {
         const written = draws.next(SMALL_EVERY) === 0 ? texts.map((text) => text.toLowerCase()) : texts;
-        const weight = topic === "private" ? PRIVATE_WEIGHT : 1;
+        const weight = file === "public-short-en" ? SHORT_WEIGHT : topic === "private" ? PRIVATE_WEIGHT : 1;
         (family.heldOut ? heldOut : trained).push(row(written, topic, `templates ${file}`, weight));
       };
       if (topic === "chat-log") {
@@ -147,6 +153,8 @@ function selfMade(): readonly DataSet[] {
     { name: "templates, every fifth family", rows: heldOut },
     ...sentences("hr-zh", "hr"),
     ...sentences("public-zh", "public"),
+    ...sentences("short-public", "public"),
+    ...sentences("short-private", "private"),
   ];
 }
 

@@ -41,9 +41,10 @@ export function readFamilies(path: string): readonly Family[] {
 export type Fillers = ReadonlyMap<string, readonly string[]>;
 
 /** Files of slots, one value a line; in the names, many a line with commas between. */
-const SLOTS = "fillers slots-messages slots-published slots-own-life slots-orders slots-hr slots-zh".split(
-  " ",
-);
+const SLOTS =
+  "fillers slots-messages slots-published slots-own-life slots-orders slots-hr slots-hr-short slots-zh slots-short".split(
+    " ",
+  );
 
 export const readFillers = (): Fillers =>
   new Map([

@@ -123,7 +123,15 @@ describe("the shipped model", () => {
     "给经常迟到的员工写一封警告信。",
     "我的试用期什么时候结束，可以提前转正吗？",
     "我想辞职，离职证明怎么开？",
+    "my boss yells at me",
   ])("takes for HR: %s", (text) => {
+    expect(sensitive(text)).toBe(true);
+  });
+
+  test.each([
+    ...["my wife left me", "my son was arrested", "I have cancer and nobody knows", "my ex keeps texting me"],
+    ...["我老公出轨了", "我被诊断出抑郁症", "房东要赶我们走"],
+  ])("takes for somebody's own matter, short as it is: %s", (text) => {
     expect(sensitive(text)).toBe(true);
   });
 
@@ -140,6 +148,37 @@ describe("the shipped model", () => {
     "什么是光合作用？",
     "帮我写一首关于秋天的诗。",
     "小明有五个苹果，吃了两个，还剩几个？",
+    // First words pin a conversation where they are taken for private, and with it every one that begins alike.
+    ...[
+      "hello",
+      "Hello!",
+      "hi",
+      "Hi!",
+      "hey",
+      "hi there",
+      "Good morning",
+      "thanks",
+      "Thank you!",
+      "ok",
+      "bye",
+    ],
+    ...[
+      "yes please",
+      "no thanks",
+      "go on",
+      "continue",
+      "again",
+      "why?",
+      "in French?",
+      "shorter",
+      "hi 👋",
+      "🙂",
+    ],
+    ...["你好", "您好！", "嗨", "早上好", "谢谢", "好的", "嗯", "继续", "为什么", "再见"],
+    "Please look at the attached case.",
+    "our shops are open from nine to six on weekdays",
+    "Translate this into German.",
+    "Fix my code.",
   ])("takes for public: %s", (text) => {
     expect(sensitive(text)).toBe(false);
   });

@@ -60,11 +60,23 @@ describe("the self-made data", () => {
     expect(new Set(chinese.map(({ texts }) => texts[0])).size).toBe(chinese.length);
   });
 
+  test("measures short messages by others than those that templates make", () => {
+    const letters = (text: string | undefined): string =>
+      (text ?? "").toLowerCase().replaceAll(/[^\p{L}\p{N} ]/gu, "");
+    const of = (beginning: string): readonly string[] =>
+      sets
+        .filter(({ name }) => name.startsWith(beginning))
+        .flatMap(({ rows }) => rows.map(({ texts }) => letters(texts[0])));
+    const made = new Set(of("templates"));
+    expect(of("short-").length).toBeGreaterThanOrEqual(150);
+    expect(of("short-").filter((text) => made.has(text))).toEqual([]);
+  });
+
   test("leaves no slot unfilled", () => {
     const unfilled = sets
       .flatMap(({ rows }) => rows)
       .flatMap(({ texts }) => texts)
-      .filter((text) => /\{[a-z]+\}/.test(text));
+      .filter((text) => /\{[a-z]+\}|\{\p{Script=Han}+\}/u.test(text));
     expect(unfilled).toEqual([]);
   });
 
