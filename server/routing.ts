@@ -67,8 +67,11 @@ export interface OpenedRouting {
 
 const TOPIC_MODEL = join(import.meta.dirname, "..", "engine", "routing", "topic-model.bin");
 
-/** Bodies above this go to a thread: below, classifying takes less than a few milliseconds of the main one. */
-const INLINE_CHARACTERS_MAX = 16_384;
+/**
+ * Larger bodies go to a thread, and so do smaller ones that are much to read (engine/screening/screener.ts). A text of this
+ * size that was made to be slow holds the main thread for some 16 ms, an ordinary one for 1 or 2.
+ */
+const INLINE_CHARACTERS_MAX = 8_192;
 /** Heap of the thread that reads large bodies, in MiB, and how many may wait for it. */
 const SCREENING_MEMORY_MB = 512;
 const SCREENING_QUEUE_MAX = 64;
