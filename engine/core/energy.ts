@@ -14,7 +14,7 @@ export const ENERGY_TIERS = ["measured", "calibrated", "modelled", "declared"] a
 export type EnergyTier = (typeof ENERGY_TIERS)[number];
 
 /** The worse of two: a sum is known no better than its parts. */
-export const worseTier = (a: EnergyTier, b: EnergyTier): EnergyTier =>
+const worseTier = (a: EnergyTier, b: EnergyTier): EnergyTier =>
   ENERGY_TIERS.indexOf(a) > ENERGY_TIERS.indexOf(b) ? a : b;
 
 export interface Energy {

@@ -19,7 +19,7 @@ export interface Spent {
   readonly laneMs: number;
 }
 
-export const NOTHING_SPENT: Spent = { energy: NO_ENERGY, laneMs: 0 };
+const NOTHING_SPENT: Spent = { energy: NO_ENERGY, laneMs: 0 };
 
 export class EnergyMeter {
   readonly #ports: TimelinePorts;

@@ -190,7 +190,13 @@ async function removeCovered({ db, writer, horizon }: UpkeepPorts): Promise<void
   for (const [sql, values] of steps) {
     const statement: StatementSync = db.prepare(sql);
     for (let removed = 1; removed > 0; ) {
-      removed = Number(writer.transact(() => statement.run(...values).changes));
+      removed = Number(
+        writer.transact(() => {
+          const { changes } = statement.run(...values);
+          writer.forget();
+          return changes;
+        }),
+      );
       await nextTurn();
     }
   }

@@ -58,6 +58,11 @@ export class LineWriter {
     }
   }
 
+  /** To be called where rows that lines name may have been removed: their numbers are looked up anew. */
+  forget(): void {
+    for (const map of this.#dictionaries) map.clear();
+  }
+
   /** All of them or none, in one transaction. */
   write = (lines: readonly NewLine[]): readonly Appended[] => this.transact(() => this.writeWithin(lines));
 
@@ -160,7 +165,7 @@ export class LineWriter {
   }
 
   #readHead(): void {
-    for (const map of this.#dictionaries) map.clear();
+    this.forget();
     const { last, anchor } = this.#statements;
     const row = (last.get() ?? anchor.get()) as Head | undefined;
     this.#head = row ?? { seq: 0, hash: FIRST_HASH };

@@ -183,3 +183,12 @@ describe("room", () => {
     ledger = open();
   });
 });
+
+test("a person whose lines were all compacted may come back", async () => {
+  const ofDay = (day: number, request: string) =>
+    entryWith({ request, person: "p", at: JANUARY + day * DAY_MS });
+  ledger.appendNow([ofDay(0, "a")]);
+  await ledger.compact(JANUARY + DAY_MS);
+  expect(ledger.appendNow([ofDay(2, "b")])).toEqual(["appended"]);
+  expect(await ledger.entriesOf("b")).toHaveLength(1);
+});
