@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { LedgerEntry } from "../../engine/core/ledger.ts";
 import {
   DAY_MS,
+  GROUPINGS,
   HOUR_MS,
   type Ledger,
   LedgerError,
@@ -161,19 +162,7 @@ export function ledgerSuite(name: string, subject: LedgerUnderTest): void {
       const stretch = { from: JANUARY + 3 * HOUR_MS + 77, to: JANUARY + 2 * DAY_MS + 5 * HOUR_MS + 99 };
       const { total } = await ledger.usage(stretch);
       expect(total.requests).toBeGreaterThan(150);
-      for (const groupBy of [
-        "team",
-        "key",
-        "model",
-        "zone",
-        "agent",
-        "backend",
-        "class",
-        "tier",
-        "line",
-        "hour",
-        "day",
-      ] as const) {
+      for (const groupBy of GROUPINGS) {
         const grouped = await ledger.usage({ ...stretch, groupBy });
         expect(grouped.total, groupBy).toEqual(total);
         expect(

@@ -268,6 +268,11 @@ describe("by the policy that most would write", () => {
       { wanted: cloud, backends: [backends[0], { ...backends[2], up: false }] },
       { action: "refuse", zone: "cloud", why: "cloud_unavailable" },
     ],
+    [
+      "without any cloud a public request is of the house, also when that is down",
+      { backends: [{ ...backends[0], up: false }] },
+      { action: "refuse", zone: "onprem", why: "onprem_unavailable" },
+    ],
     ["an agent of the house stays there", { agent: "coder" }, { action: "serve", zone: "onprem" }],
     ["an agent that nobody knows is held to the strictest", { agent: "x" }, { class: "restricted" }],
     [
